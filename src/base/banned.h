@@ -1,0 +1,15 @@
+/* Functions that this tree does not use, made compile errors: each has a bounded or re-entrant
+ * replacement. Included by the compiler before every file of src/ and tests/.
+ */
+#ifndef BASE_BANNED_H
+#define BASE_BANNED_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll
+#pragma GCC poison gmtime localtime ctime asctime alloca rand srand tmpnam mktemp
+
+#endif

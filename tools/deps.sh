@@ -1,0 +1,27 @@
+#!/bin/sh
+# Install the Debian packages that a step needs and that are missing. Usage: deps.sh build|test
+set -eu
+build="gcc g++ libc6-dev pkg-config libssl-dev libexpat1-dev librocksdb-dev libisal-dev libxxhash-dev
+ liburing-dev node-llhttp libjansson-dev"
+test="$build ccache clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libcmocka-dev python3 python3-venv gdb
+ awscli rclone restic s3cmd wrk prometheus curl openssl"
+case ${1:-build} in
+build) want=$build ;;
+test) want=$test ;;
+*) echo "deps.sh: '$1' is unknown; use build or test" >&2; exit 2 ;;
+esac
+missing=
+for p in $want; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ]; then sudo=
+elif command -v sudo >/dev/null; then sudo=sudo
+else
+    echo "ingot: these packages are missing:$missing" >&2
+    echo "ingot: run as root:  apt-get install$missing" >&2
+    exit 1
+fi
+echo "ingot: installing$missing"
+$sudo apt-get update -qq
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
