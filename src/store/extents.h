@@ -1,0 +1,78 @@
+/* extents: the big files that hold bytes beyond the log. Below the blob seam; used by the engine alone.
+ *
+ * DIR/extents/NNNNNNNN.ext, each up to 1 GiB, only ever appended to: space inside is allocated once, freed by punching a
+ * hole (FALLOC_FL_PUNCH_HOLE), never reused, so a free is idempotent and can be replayed from the log. A file in which
+ * nothing lives is removed. On file systems without hole punching the space returns when the file's last extent dies
+ * (and the engine says so once).
+ *
+ * An extent describes itself: header (magic, format version, blob id, part number within the blob, data length, owner
+ * bytes given at seal, header checksum), data in 4 KiB-aligned place, a table of one XXH3-64 per 16 to 32 KiB block,
+ * salted with blob id and block number, itself checksummed. The format page is docs/format/extents.md.
+ *
+ * Durability: extent_seal returns when data, header, table, and (for a new file) the directory entry are durable; flushes
+ * of one file are shared by all writers that wait (group flush).
+ */
+#ifndef STORE_EXTENTS_H
+#define STORE_EXTENTS_H
+
+#include "store/store.h"
+
+struct extents;
+struct extent_place {
+    uint32_t file;
+    uint32_t flags; /* 0 */
+    uint64_t offset;   /* of the header; multiple of 4,096 */
+    uint64_t disk_len; /* header + data + table, multiple of 4,096 */
+    uint64_t data_len;
+};
+
+struct extents_options {
+    const char *dir; /* the data directory */
+    bool read_only;
+};
+err extents_open(const struct extents_options *o, struct extents **out, char why[512]);
+void extents_close(struct extents *x);
+
+/* ---- writing ---- */
+struct extent_writer;
+/* One blob: becomes one extent, or several when size is unknown or exceeds an extent's ceiling (256 MiB). */
+err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, struct extent_writer **out);
+err extent_write(struct extent_writer *w, const void *p, size_t n);
+/* Durable on ERR_OK; places of all extents in order, owned by the writer until it is freed. */
+err extent_seal(struct extent_writer *w, struct str owner, const struct extent_place **places, size_t *n);
+void extent_writer_keep(struct extent_writer *w);    /* published: free the memory, keep the bytes */
+void extent_writer_abandon(struct extent_writer *w); /* free memory and bytes */
+/* Many small blobs at once (moved out of the log): each becomes one extent; one flush for all. */
+struct extent_small { uint64_t blob_id; struct str data, owner; struct extent_place place; /* out */ };
+err extents_write_many(struct extents *x, struct extent_small *v, size_t n);
+
+/* ---- reading ---- */
+/* Verified bytes of one extent: [off, off + n) must lie in data; reads whole blocks into buf (cap >= n + 2 blocks) and
+ * points *view at the wanted ones. ERR_CORRUPT on any mismatch (header, table or block). May read on a worker. A file is
+ * kept open by a bounded cache of descriptors (256). */
+#define EXTENT_BLOCK_MAX 32768
+struct extent_table; /* an extent's block checksums, loaded and verified once per reader; NULL first */
+err extent_read(struct extents *x, const struct extent_place *p, uint64_t blob_id, struct extent_table **table, uint64_t off,
+                size_t n, void *buf, size_t cap, struct str *view);
+void extent_table_free(struct extent_table *t);
+
+/* ---- freeing ---- */
+/* Queue the punch of one extent; done in the background, throttled. Idempotent over restarts. */
+void extents_free_place(struct extents *x, const struct extent_place *p);
+/* All queued frees done and durable (before a log segment that recorded them is recycled). */
+err extents_settle_frees(struct extents *x);
+
+/* ---- opening and scanning ---- */
+/* At open the engine tells what lives, or restores the per-file counts it saved, so that nothing is scanned: */
+void extents_set_live(struct extents *x, uint32_t file, uint64_t live_bytes);
+uint64_t extents_get_live(struct extents *x, uint32_t file);
+/* Visits every extent with a valid header, file by file (for recover, check, and after a crash the unsealed last files:
+ * what the engine does not know is freed). bad: called for damaged headers. */
+struct extent_visit { uint32_t file; struct extent_place place; uint64_t blob_id; uint32_t part; struct str owner; };
+err extents_scan(struct extents *x, bool only_tail_files, bool (*fn)(void *arg, const struct extent_visit *v),
+                 void (*bad)(void *arg, uint32_t file, uint64_t offset), void *arg);
+
+struct extents_stats { uint64_t files, bytes, live, freed_bytes, punches, flushes, flush_waiters, corrupt, io_errors; };
+void extents_get_stats(struct extents *x, struct extents_stats *out);
+
+#endif
