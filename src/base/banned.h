@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#undef alloca /* a macro of glibc's */
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll
 #pragma GCC poison gmtime localtime ctime asctime alloca rand srand tmpnam mktemp
 

@@ -53,17 +53,23 @@ extern const struct sys_ops sys_real;
  * the end of the file early is ERR_CORRUPT. */
 err sys_read_full(int fd, void *p, size_t n, uint64_t off);
 err sys_write_full(int fd, const void *p, size_t n, uint64_t off);
-/* Read a whole small file (<= max bytes) into *out (buf is initialised by the caller). ERR_NOT_FOUND if absent. */
+/* Append a whole small file to *out (initialised by the caller). ERR_NOT_FOUND if absent, ERR_CORRUPT if longer than
+ * max, ERR_NO_MEMORY if *out is full. */
 err sys_read_file(const char *path, size_t max, struct buf *out);
-/* Replace a file atomically and durably: temporary, fsync, rename, fsync of the directory. */
+/* Replace a file atomically and durably: temporary ("path.tmp"), fsync, rename, fsync of the directory. One caller a
+ * path at a time. After an error the old or the new content stands, whole. */
 err sys_replace_file(const char *path, struct str data, unsigned mode);
 /* mkdir -p, every new ancestor made durable. */
 err sys_mkdirs(const char *path, unsigned mode);
 
-/* Fault injection: the k-th call (0-based, counted over the kinds in mask) of the wrapped table fails once. */
+/* Fault injection: the k-th call (0-based) of the wrapped table fails once. All calls that can fail count, so not the
+ * clocks and random. EIO, ENOSPC and EINTR fail without doing anything (close closes all the same). SHORT moves half
+ * the bytes of a read or write of two or more; where nothing can be short it is EIO. Any thread may call the table;
+ * install and remove while none does. */
 enum sys_fault_kind { SYS_FAULT_EIO, SYS_FAULT_ENOSPC, SYS_FAULT_EINTR, SYS_FAULT_SHORT };
 void sys_fault_install(uint64_t k, enum sys_fault_kind kind); /* sets sys to the faulting table */
-void sys_fault_remove(void);
-uint64_t sys_fault_calls(void); /* calls seen since install */
+void sys_fault_remove(void);                                  /* sets sys back to what it was */
+uint64_t sys_fault_calls(void);                               /* calls seen since install */
+bool sys_fault_hit(void);                                     /* did the k-th call come? */
 
 #endif
