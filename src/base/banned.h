@@ -11,6 +11,8 @@
 
 #undef alloca /* a macro of glibc's */
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll
-#pragma GCC poison gmtime localtime ctime asctime alloca rand srand tmpnam mktemp
+#pragma GCC poison gmtime localtime ctime asctime alloca srand tmpnam mktemp
+/* A parameter of OpenSSL's has this name, so the word itself cannot be poisoned. */
+int rand(void) __attribute__((deprecated("use sys->random")));
 
 #endif

@@ -1,19 +1,29 @@
 /* Streaming digests and checksums of bodies, one pass, several at once.
  *
- * CRC32 (ISO-HDLC), CRC32C (iSCSI), CRC64NVME, CRC64XZ (COS's crc64ecma) by ISA-L and PCLMUL; MD5, SHA-1, SHA-256 by
- * OpenSSL with EVP_MD fetched once. CRC values are plain integers; their header form is base64 of big-endian bytes
- * (COS: decimal). No function here blocks except by CPU; none allocates per byte. Contexts: one thread at a time.
+ * CRC32 (ISO-HDLC), CRC32C (iSCSI), CRC64NVME, CRC64XZ (COS's crc64ecma) by ISA-L and PCLMUL; MD5, SHA-1,
+ * SHA-256 by OpenSSL with EVP_MD fetched once. CRC values are plain integers; their header form is base64 of
+ * big-endian bytes (COS: decimal). No function here blocks except by CPU; none allocates per byte. Contexts:
+ * one thread at a time.
  */
 #ifndef HASH_HASH_H
 #define HASH_HASH_H
 
 #include "base/str.h"
 
-enum hash_alg { HASH_CRC32, HASH_CRC32C, HASH_CRC64NVME, HASH_SHA1, HASH_SHA256, HASH_MD5, HASH_CRC64XZ, HASH_ALGS };
+enum hash_alg {
+    HASH_CRC32,
+    HASH_CRC32C,
+    HASH_CRC64NVME,
+    HASH_SHA1,
+    HASH_SHA256,
+    HASH_MD5,
+    HASH_CRC64XZ,
+    HASH_ALGS
+};
 #define HASH_BIT(alg) (1u << (alg))
 #define HASH_MAX_SIZE 32
 
-size_t hash_size(enum hash_alg alg);     /* bytes of the digest */
+size_t hash_size(enum hash_alg alg);      /* bytes of the digest */
 const char *hash_name(enum hash_alg alg); /* "CRC32C"… as in x-amz-checksum-algorithm; NULL-safe for all */
 bool hash_by_name(struct str name, enum hash_alg *alg); /* case-insensitive; S3's five only */
 

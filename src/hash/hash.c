@@ -1,0 +1,114 @@
+/* Names and sizes, and the set of algorithms that are fed together. */
+#include "hash/internal.h"
+#include "base/assert.h"
+
+#define SLICE ((size_t)64 << 10) /* stays in the L2 cache while each algorithm reads it */
+
+static const struct {
+    const char *name;
+    size_t size;
+} kinds[HASH_ALGS] = {
+    [HASH_CRC32] = {"CRC32", 4},     [HASH_CRC32C] = {"CRC32C", 4},  [HASH_CRC64NVME] = {"CRC64NVME", 8},
+    [HASH_SHA1] = {"SHA1", 20},      [HASH_SHA256] = {"SHA256", 32}, [HASH_MD5] = {"MD5", 16},
+    [HASH_CRC64XZ] = {"CRC64XZ", 8},
+};
+
+size_t hash_size(enum hash_alg alg)
+{
+    ASSERT((unsigned)alg < HASH_ALGS);
+    return kinds[alg].size;
+}
+
+const char *hash_name(enum hash_alg alg)
+{
+    ASSERT((unsigned)alg < HASH_ALGS);
+    return kinds[alg].name;
+}
+
+bool hash_by_name(struct str name, enum hash_alg *alg)
+{
+    for (int i = 0; i < HASH_ALGS; i++) {
+        if (i == HASH_MD5 || i == HASH_CRC64XZ || !str_ieq(name, str_c(kinds[i].name))) continue;
+        *alg = (enum hash_alg)i;
+        return true;
+    }
+    return false;
+}
+
+#define SET_MAGIC 0x4a545e70u
+
+struct hash_set {
+    unsigned magic;
+    unsigned bits;
+    uint64_t crc[HASH_ALGS];
+    EVP_MD_CTX *ctx[HASH_ALGS];
+};
+
+struct hash_set *hash_set_new(unsigned bits)
+{
+    ASSERT(bits < HASH_BIT(HASH_ALGS));
+    struct hash_set *h = calloc(1, sizeof *h);
+    if (!h) return NULL;
+    h->magic = SET_MAGIC;
+    h->bits = bits;
+    for (int i = 0; i < HASH_ALGS; i++) {
+        if (!(bits & HASH_BIT(i)) || hash_is_crc((enum hash_alg)i)) continue;
+        h->ctx[i] = digest_begin((enum hash_alg)i);
+        if (!h->ctx[i]) {
+            hash_set_free(h);
+            return NULL;
+        }
+    }
+    return h;
+}
+
+void hash_set_free(struct hash_set *h)
+{
+    if (!h) return;
+    CHECK_MAGIC(h, SET_MAGIC);
+    for (int i = 0; i < HASH_ALGS; i++) digest_give_back((enum hash_alg)i, h->ctx[i]);
+    h->magic = 0;
+    free(h);
+}
+
+void hash_set_update(struct hash_set *h, const void *p, size_t n)
+{
+    CHECK_MAGIC(h, SET_MAGIC);
+    for (const uint8_t *at = p; n > 0;) {
+        size_t len = n < SLICE ? n : SLICE;
+        for (int i = 0; i < HASH_ALGS; i++) {
+            if (!(h->bits & HASH_BIT(i))) continue;
+            if (h->ctx[i])
+                digest_feed(h->ctx[i], at, len);
+            else
+                h->crc[i] = crc_update((enum hash_alg)i, h->crc[i], at, len);
+        }
+        at += len;
+        n -= len;
+    }
+}
+
+void hash_set_final(struct hash_set *h, enum hash_alg alg, struct hash_value *out)
+{
+    CHECK_MAGIC(h, SET_MAGIC);
+    ASSERT((unsigned)alg < HASH_ALGS && (h->bits & HASH_BIT(alg)));
+    memset(out, 0, sizeof *out);
+    if (h->ctx[alg])
+        digest_end(h->ctx[alg], out->b);
+    else
+        crc_store(alg, h->crc[alg], out);
+}
+
+void hash_once(enum hash_alg alg, const void *p, size_t n, struct hash_value *out)
+{
+    memset(out, 0, sizeof *out);
+    if (hash_is_crc(alg)) {
+        crc_store(alg, crc_update(alg, 0, p, n), out);
+        return;
+    }
+    EVP_MD_CTX *ctx = digest_begin(alg);
+    ASSERT(ctx != NULL);
+    digest_feed(ctx, p, n);
+    digest_end(ctx, out->b);
+    digest_give_back(alg, ctx);
+}
