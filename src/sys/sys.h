@@ -31,6 +31,9 @@ struct sys_ops {
     int (*fsync_dir)(const char *path); /* open, fsync, close a directory */
     int (*ftruncate)(int fd, uint64_t size);
     int (*fallocate)(int fd, int mode, uint64_t off, uint64_t n);
+    /* The first offset >= off that is not in a hole; -ENXIO when only holes follow. A table may leave it NULL: then
+     * nothing is known of holes and callers probe. */
+    int64_t (*seek_data)(int fd, uint64_t off);
     int (*sync_range)(int fd, uint64_t off, uint64_t n); /* start write-back, do not wait; best effort */
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);

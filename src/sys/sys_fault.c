@@ -113,6 +113,12 @@ static int f_fallocate(int fd, int mode, uint64_t off, uint64_t n)
     return due() ? code() : inner->fallocate(fd, mode, off, n);
 }
 
+static int64_t f_seek_data(int fd, uint64_t off)
+{
+    if (due()) return code();
+    return inner->seek_data ? inner->seek_data(fd, off) : -EOPNOTSUPP;
+}
+
 static int f_sync_range(int fd, uint64_t off, uint64_t n)
 {
     return due() ? code() : inner->sync_range(fd, off, n);
@@ -186,6 +192,7 @@ static const struct sys_ops fault_ops = {
     .fsync_dir = f_fsync_dir,
     .ftruncate = f_ftruncate,
     .fallocate = f_fallocate,
+    .seek_data = f_seek_data,
     .sync_range = f_sync_range,
     .rename = f_rename,
     .unlink = f_unlink,

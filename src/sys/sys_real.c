@@ -86,6 +86,12 @@ static int real_fallocate(int fd, int mode, uint64_t off, uint64_t n)
     RESULT(fallocate(fd, mode, (off_t)off, (off_t)n));
 }
 
+static int64_t real_seek_data(int fd, uint64_t off)
+{
+    off_t at = lseek(fd, (off_t)off, SEEK_DATA);
+    return at < 0 ? -errno : at;
+}
+
 static int real_sync_range(int fd, uint64_t off, uint64_t n)
 {
     RESULT(sync_file_range(fd, (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE));
@@ -189,6 +195,7 @@ const struct sys_ops sys_real = {
     .fsync_dir = real_fsync_dir,
     .ftruncate = real_ftruncate,
     .fallocate = real_fallocate,
+    .seek_data = real_seek_data,
     .sync_range = real_sync_range,
     .rename = real_rename,
     .unlink = real_unlink,
