@@ -27,9 +27,8 @@
 #define IDX_VALUE_MAX (4u << 20)
 #define IDX_TXN_MAX   (8u << 20)
 
-struct idx;      /* an implementation: idx_memory_new() or the engine (store/engine.h) */
+struct idx;      /* an implementation: store_memory_new() or engine_open() (store/store.h) */
 struct idx_txn;  /* built in an arena, used once */
-struct blob_ref; /* blob.h */
 
 /* The newest visible sequence. Sequences start at 1 and never repeat; each commit has its own. */
 uint64_t idx_now(struct idx *x);
@@ -46,7 +45,7 @@ enum idx_step {
 };
 typedef enum idx_step idx_scan_fn(void *arg, struct str key, struct str value, uint64_t seq, struct str *seek);
 struct idx_range {
-    struct str lo, hi;
+    struct str lo, hi; /* hi.p NULL: to the end */
     bool reverse; /* from hi down to lo; IDX_SEEK is then not allowed */
 };
 err idx_scan(struct idx *x, const struct idx_range *r, idx_scan_fn *fn, void *arg);
@@ -69,7 +68,8 @@ void idx_txn_publish(struct idx_txn *t, struct blob_writer *sealed); /* referenc
 void idx_txn_ref(struct idx_txn *t, uint64_t blob_id);               /* +1; ERR_CONFLICT if the blob is gone */
 void idx_txn_unref(struct idx_txn *t, uint64_t blob_id);             /* -1; at 0 its space is freed after readers let go */
 
-/* Space: a txn that only deletes, unrefs and adds succeeds on a full disk (a reserve is kept for it); others get
+/* A txn whose arena or bounds overflowed while it was built fails here with ERR_NO_MEMORY or ERR_ENTITY_TOO_LARGE.
+ * Space: a txn that only deletes, unrefs and adds succeeds on a full disk (a reserve is kept for it); others get
  * ERR_NO_SPACE. *seq (may be NULL): the commit's sequence. On any error the sealed writers stay the caller's. */
 err idx_commit(struct idx *x, struct idx_txn *t, uint64_t *seq);
 
