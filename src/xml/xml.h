@@ -1,5 +1,5 @@
-/* XML in and out. In: expat, DOCTYPE and entities refused, depth and size bounded, into a small tree in an arena.
- * Out: an escaping writer over a buf. Namespaces are stripped: element names are local names.
+/* XML in and out. In: expat, DOCTYPE and entities refused, depth and size bounded, into a small tree in an
+ * arena. Out: an escaping writer over a buf. Namespaces are stripped: element names are local names.
  */
 #ifndef XML_XML_H
 #define XML_XML_H
@@ -16,7 +16,9 @@ struct xml_node {
     struct xml_node *first, *next, *parent;
 };
 
-/* ERR_MALFORMED_XML on anything that is not well-formed, has a DOCTYPE, or passes a bound. */
+/* ERR_MALFORMED_XML on anything that is not well-formed, is not UTF-8, has a DOCTYPE, or passes a bound;
+ * ERR_NO_MEMORY when the arena is full. The caller bounds doc.n. The tree lives as long as the arena and
+ * copies all it needs of doc. */
 err xml_parse(struct arena *a, struct str doc, struct xml_node **root);
 /* The first child of that name, or NULL. */
 struct xml_node *xml_child(const struct xml_node *n, const char *name);
@@ -27,7 +29,7 @@ void xml_begin_doc(struct buf *b); /* the XML declaration */
 void xml_open(struct buf *b, const char *name);
 void xml_open_attrs(struct buf *b, const char *name, const char *raw_attrs); /* raw_attrs written as is */
 void xml_close(struct buf *b, const char *name);
-void xml_text(struct buf *b, struct str s); /* escaped: & < > " and control characters as &#xN; */
+void xml_text(struct buf *b, struct str s); /* escaped: & < > " and, as &#xN;, what XML cannot hold */
 void xml_elem(struct buf *b, const char *name, struct str value);
 void xml_elem_z(struct buf *b, const char *name, const char *value);
 void xml_elem_u64(struct buf *b, const char *name, uint64_t v);
