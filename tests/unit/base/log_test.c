@@ -1,12 +1,17 @@
-/* Errors and the log. Each line is read back from a pipe; JSON is checked by a JSON parser. */
+/* Errors, asserts and the log. Each line is read back from a pipe; JSON is checked by a JSON parser. */
+#include "base/assert.h"
 #include "base/errors.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -130,6 +135,67 @@ static void level_filters(void **state)
     assert_true(str_ends(read_line(), STR("ERROR seen")));
 }
 
+static void *log_many(void *arg)
+{
+    for (int i = 0; i < 200; i++)
+        LOG_INFO("line", LF_I("thread", *(int *)arg), LF_I("i", i),
+                 LF_S("pad", STR("0123456789012345678901234567890")));
+    return NULL;
+}
+
+/* Lines of several threads never mix, and each thread's stay in order. */
+static void threads_write_whole_lines(void **state)
+{
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON, ends[1]);
+    pthread_t t[4];
+    int ids[4], seen[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        ids[i] = i;
+        assert_int_equal(pthread_create(&t[i], NULL, log_many, &ids[i]), 0);
+    }
+    FILE *in = fdopen(dup(ends[0]), "r");
+    for (int n = 0; n < 800; n++) {
+        assert_non_null(fgets(line, sizeof line, in));
+        json_t *j = json_loads(line, 0, NULL);
+        assert_non_null(j);
+        long long thread = json_integer_value(json_object_get(j, "thread"));
+        assert_in_range(thread, 0, 3);
+        assert_int_equal(json_integer_value(json_object_get(j, "i")), seen[thread]++);
+        json_decref(j);
+    }
+    fclose(in);
+    for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+}
+
+static void a_broken_log_stops_nobody(void **state)
+{
+    (void)state;
+    int fd = open("/dev/full", O_WRONLY);
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON, fd);
+    LOG_ERROR("nobody hears this");
+    close(fd);
+    LOG_ERROR("nor this");
+}
+
+static void a_failed_assert_says_where_and_aborts(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        dup2(ends[1], STDERR_FILENO);
+        ASSERT(1 + 1 == 3);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    size_t at;
+    assert_true(str_find(read_line(), STR("assertion failed: 1 + 1 == 3 (tests/unit/base/log_test.c:"), &at));
+}
+
 static void errors_come_from_the_table(void **state)
 {
     (void)state;
@@ -161,6 +227,9 @@ int main(void)
         T(long_lines_are_cut_yet_valid),
         T(text_is_for_people),
         T(level_filters),
+        T(threads_write_whole_lines),
+        T(a_broken_log_stops_nobody),
+        T(a_failed_assert_says_where_and_aborts),
         cmocka_unit_test(errors_come_from_the_table),
     };
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);

@@ -294,6 +294,34 @@ static void replace_survives_every_fault(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+/* The same for mkdirs: it fails or the directories are there, and a second run completes what a first one
+ * began. */
+static void mkdirs_survives_every_fault(void **state)
+{
+    (void)state;
+    const enum sys_fault_kind kinds[] = {SYS_FAULT_EIO, SYS_FAULT_ENOSPC, SYS_FAULT_EINTR, SYS_FAULT_SHORT};
+    struct stat st;
+    int made = 0, failures = 0;
+    for (size_t kind = 0; kind < 4; kind++) {
+        bool hit = true;
+        for (uint64_t k = 0; hit; k++) {
+            char path[256];
+            snprintf(path, sizeof path, "%s/m%d/a/b", dir, made++);
+            sys_fault_install(k, kinds[kind]);
+            err e = sys_mkdirs(path, 0700);
+            hit = sys_fault_hit();
+            sys_fault_remove();
+            failures += e != ERR_OK;
+            if (kinds[kind] == SYS_FAULT_EINTR) assert_int_equal(e, ERR_OK);
+            if (e != ERR_OK) assert_int_equal(e, kinds[kind] == SYS_FAULT_ENOSPC ? ERR_NO_SPACE : ERR_IO);
+            if (e == ERR_OK) assert_int_equal(sys->stat(path, &st), 0);
+            assert_int_equal(sys_mkdirs(path, 0700), ERR_OK);
+            assert_int_equal(sys->stat(path, &st), 0);
+        }
+    }
+    assert_true(failures >= 6);
+}
+
 static void interrupted_calls_are_repeated(void **state)
 {
     (void)state;
@@ -344,6 +372,7 @@ int main(void)
         T(short_faults_move_half),
         T(clocks_and_randomness_never_fail),
         T(replace_survives_every_fault),
+        T(mkdirs_survives_every_fault),
         T(interrupted_calls_are_repeated),
         T(statfs_and_stat_agree_with_the_disk),
     };
