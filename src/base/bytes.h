@@ -5,18 +5,60 @@
 
 #include "base/str.h"
 
-static inline void put_le16(void *p, uint16_t v) { memcpy(p, &v, 2); }
-static inline void put_le32(void *p, uint32_t v) { memcpy(p, &v, 4); }
-static inline void put_le64(void *p, uint64_t v) { memcpy(p, &v, 8); }
-static inline uint16_t get_le16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
-static inline uint32_t get_le32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-static inline uint64_t get_le64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-static inline void put_be16(void *p, uint16_t v) { put_le16(p, __builtin_bswap16(v)); }
-static inline void put_be32(void *p, uint32_t v) { put_le32(p, __builtin_bswap32(v)); }
-static inline void put_be64(void *p, uint64_t v) { put_le64(p, __builtin_bswap64(v)); }
-static inline uint16_t get_be16(const void *p) { return __builtin_bswap16(get_le16(p)); }
-static inline uint32_t get_be32(const void *p) { return __builtin_bswap32(get_le32(p)); }
-static inline uint64_t get_be64(const void *p) { return __builtin_bswap64(get_le64(p)); }
+static inline void put_le16(void *p, uint16_t v)
+{
+    memcpy(p, &v, 2);
+}
+static inline void put_le32(void *p, uint32_t v)
+{
+    memcpy(p, &v, 4);
+}
+static inline void put_le64(void *p, uint64_t v)
+{
+    memcpy(p, &v, 8);
+}
+static inline uint16_t get_le16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, 2);
+    return v;
+}
+static inline uint32_t get_le32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+static inline uint64_t get_le64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+static inline void put_be16(void *p, uint16_t v)
+{
+    put_le16(p, __builtin_bswap16(v));
+}
+static inline void put_be32(void *p, uint32_t v)
+{
+    put_le32(p, __builtin_bswap32(v));
+}
+static inline void put_be64(void *p, uint64_t v)
+{
+    put_le64(p, __builtin_bswap64(v));
+}
+static inline uint16_t get_be16(const void *p)
+{
+    return __builtin_bswap16(get_le16(p));
+}
+static inline uint32_t get_be32(const void *p)
+{
+    return __builtin_bswap32(get_le32(p));
+}
+static inline uint64_t get_be64(const void *p)
+{
+    return __builtin_bswap64(get_le64(p));
+}
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the on-disk formats are little-endian");
 
 /* LEB128. */
@@ -32,7 +74,10 @@ struct rd {
     const char *p, *end;
     bool bad;
 };
-static inline struct rd rd_of(struct str s) { return (struct rd){s.p, s.p + s.n, false}; }
+static inline struct rd rd_of(struct str s)
+{
+    return (struct rd){s.p, s.p + s.n, false};
+}
 uint8_t rd_u8(struct rd *r);
 uint16_t rd_le16(struct rd *r);
 uint32_t rd_le32(struct rd *r);
@@ -41,6 +86,9 @@ uint64_t rd_be64(struct rd *r);
 uint64_t rd_varint(struct rd *r);
 struct str rd_bytes(struct rd *r, size_t n);
 struct str rd_lenstr(struct rd *r);
-static inline size_t rd_left(const struct rd *r) { return r->bad ? 0 : (size_t)(r->end - r->p); }
+static inline size_t rd_left(const struct rd *r)
+{
+    return r->bad ? 0 : (size_t)(r->end - r->p);
+}
 
 #endif

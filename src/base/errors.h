@@ -17,6 +17,6 @@ int err_status(err e);       /* HTTP status */
 struct str err_s3_code(err e);
 struct str err_cos_code(err e);
 struct str err_message(err e); /* for a client: rows marked internal give InternalError's text */
-err err_of_errno(int e);       /* ENOSPC, EDQUOT → NO_SPACE; ENOMEM → NO_MEMORY; ETIMEDOUT → TIMED_OUT; else IO */
+err err_of_errno(int e); /* ENOSPC, EDQUOT → NO_SPACE; ENOMEM → NO_MEMORY; ETIMEDOUT → TIMED_OUT; else IO */
 
 #endif

@@ -10,10 +10,17 @@ struct list {
 };
 #define LIST_INIT(h)          ((struct list){&(h), &(h)})
 #define CONTAINER(p, type, m) ((type *)(void *)((char *)(p)-offsetof(type, m)))
-#define LIST_EACH(it, h)      for (struct list *it = (h)->next, *it##_n = it->next; it != (h); it = it##_n, it##_n = it->next)
+#define LIST_EACH(it, h)                                                                                     \
+    for (struct list *it = (h)->next, *it##_n = it->next; it != (h); it = it##_n, it##_n = it->next)
 
-static inline void list_init(struct list *h) { h->next = h->prev = h; }
-static inline bool list_empty(const struct list *h) { return h->next == h; }
+static inline void list_init(struct list *h)
+{
+    h->next = h->prev = h;
+}
+static inline bool list_empty(const struct list *h)
+{
+    return h->next == h;
+}
 static inline void list_insert_after(struct list *at, struct list *e)
 {
     e->prev = at;
@@ -21,8 +28,14 @@ static inline void list_insert_after(struct list *at, struct list *e)
     at->next->prev = e;
     at->next = e;
 }
-static inline void list_push(struct list *h, struct list *e) { list_insert_after(h, e); }        /* front */
-static inline void list_append(struct list *h, struct list *e) { list_insert_after(h->prev, e); } /* back */
+static inline void list_push(struct list *h, struct list *e)
+{
+    list_insert_after(h, e);
+} /* front */
+static inline void list_append(struct list *h, struct list *e)
+{
+    list_insert_after(h->prev, e);
+} /* back */
 static inline void list_remove(struct list *e)
 {
     e->prev->next = e->next;

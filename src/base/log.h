@@ -1,5 +1,7 @@
 /* Structured log to standard error: text for a terminal, JSON otherwise. Thread-safe; one write a line.
- * Never pass a secret: values go out as they are, escaped. LOG_INFO(STR("listening"), LF_S("addr", addr), LF_I("port", 9000)) */
+ * Never pass a secret: values go out as they are, escaped.
+ *     LOG_INFO("listening", LF_S("addr", addr), LF_I("port", 9000));
+ */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -26,12 +28,12 @@ void log_setup(enum log_level least, enum log_format format, int fd /* -1: stand
 bool log_enabled(enum log_level level);
 void log_line(enum log_level level, struct str msg, const struct log_field *fields, size_t n);
 
-#define LOG_AT(lv, msg, ...)                                                                               \
-    do {                                                                                                   \
-        if (log_enabled(lv)) {                                                                             \
-            const struct log_field lf_[] = {{0}, ##__VA_ARGS__};                                           \
-            log_line((lv), (msg), lf_ + 1, sizeof lf_ / sizeof *lf_ - 1);                                  \
-        }                                                                                                  \
+#define LOG_AT(lv, msg, ...)                                                                                 \
+    do {                                                                                                     \
+        if (log_enabled(lv)) {                                                                               \
+            const struct log_field lf_[] = {{0}, ##__VA_ARGS__};                                             \
+            log_line((lv), (msg), lf_ + 1, sizeof lf_ / sizeof *lf_ - 1);                                    \
+        }                                                                                                    \
     } while (0)
 #define LOG_DEBUG(msg, ...) LOG_AT(LOG_LEVEL_DEBUG, STR(msg), ##__VA_ARGS__)
 #define LOG_INFO(msg, ...)  LOG_AT(LOG_LEVEL_INFO, STR(msg), ##__VA_ARGS__)

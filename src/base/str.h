@@ -14,11 +14,17 @@ struct str {
     size_t n;
 };
 
-#define STR(lit)     ((struct str){("" lit), sizeof(lit) - 1})
-#define STR_NONE     ((struct str){NULL, 0})
-#define STR_FMT(s)   (int)(s).n, (s).p /* for "%.*s" */
-static inline struct str str_of(const char *p, size_t n) { return (struct str){p, n}; }
-static inline struct str str_c(const char *z) { return (struct str){z, z ? strlen(z) : 0}; }
+#define STR(lit)   ((struct str){("" lit), sizeof(lit) - 1})
+#define STR_NONE   ((struct str){NULL, 0})
+#define STR_FMT(s) (int)(s).n, (s).p /* for "%.*s" */
+static inline struct str str_of(const char *p, size_t n)
+{
+    return (struct str){p, n};
+}
+static inline struct str str_c(const char *z)
+{
+    return (struct str){z, z ? strlen(z) : 0};
+}
 
 bool str_eq(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b); /* ASCII case-insensitive */
@@ -46,7 +52,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 void buf_free(struct buf *b);
-void buf_clear(struct buf *b); /* keeps the memory, clears the latch */
+void buf_clear(struct buf *b);              /* keeps the memory, clears the latch */
 char *buf_reserve(struct buf *b, size_t n); /* room for n more bytes, or NULL (latched) */
 void buf_add(struct buf *b, const void *p, size_t n);
 void buf_str(struct buf *b, struct str s);
@@ -54,6 +60,9 @@ void buf_cstr(struct buf *b, const char *z);
 void buf_char(struct buf *b, char c);
 void buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_u64(struct buf *b, uint64_t v); /* decimal */
-static inline struct str buf_view(const struct buf *b) { return (struct str){b->p, b->n}; }
+static inline struct str buf_view(const struct buf *b)
+{
+    return (struct str){b->p, b->n};
+}
 
 #endif
