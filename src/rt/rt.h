@@ -132,6 +132,8 @@ void rt_timer_cancel(struct rt_timer *t);
 
 /* ---- files: as sys, but the fiber waits instead of the thread ---- */
 ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off); /* page cache first, then worker or ring */
+/* As rt_pread, without asking the page cache first: for descriptors opened with O_DIRECT, where the asking would wait. */
+ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off);
 ssize_t rt_pwrite(int fd, const void *p, size_t n, uint64_t off);
 ssize_t rt_pwritev(int fd, const struct iovec *iov, int n, uint64_t off, int rwf_flags);
 int rt_fdatasync(int fd);
@@ -167,6 +169,9 @@ typedef void rt_idle_fn(void *arg, enum rt_idle_event ev);
 void rt_when_readable(struct rt_sock *s, int64_t deadline, rt_idle_fn *fn, void *arg);
 void rt_when_readable_cancel(struct rt_sock *s);
 void rt_sock_shutdown(struct rt_sock *s); /* write side */
+/* On the loop of s, from any of its fibers or callbacks: the call that another fiber is in on s, and all later ones, return
+ * -ECANCELED; an idle callback runs with RT_READABLE. The owner still closes. */
+void rt_sock_abort(struct rt_sock *s);
 void rt_sock_close(struct rt_sock *s);    /* frees; safe on the loop, in or out of a fiber */
 int rt_sock_fd(const struct rt_sock *s);  /* -1 under RT_SIM */
 struct rt_loop *rt_sock_loop(const struct rt_sock *s);

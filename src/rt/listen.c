@@ -1,0 +1,350 @@
+/* Listeners: one part per loop (SO_REUSEPORT), or one on loop 0 for a Unix socket. Every part lives on its
+ * loop; pause and close reach it as one message, sent again only after it ran. A connection goes to the loop
+ * with the fewest open sockets when its own has clearly more. */
+#include "base/log.h"
+#include "rt/rt_int.h"
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096 };
+#define ACCEPT_RETRY (100 * RT_MS) /* after running out of descriptors or memory */
+
+struct listener_part {
+    struct source src; /* first */
+    struct rt_listener *listener;
+    struct rt_loop *loop;
+    struct rt_msg msg;
+    int msg_sent; /* (any) */
+    struct rt_timer retry;
+    bool holding; /* waiting for retry */
+};
+
+struct rt_listener {
+    unsigned magic;
+    struct rt *rt;
+    struct list link; /* rt->listeners */
+    struct rt_addr addr;
+    rt_accept_fn *fn;
+    void *arg;
+    int paused, closing; /* (any) */
+    int refs;            /* (any) open parts and sockets being handed off */
+    struct rt_waiter *closer;
+    unsigned nparts;
+    struct listener_part parts[];
+};
+
+static void listener_free(struct rt_listener *l)
+{
+    guard_take(&l->rt->listeners_guard);
+    list_remove(&l->link);
+    guard_drop(&l->rt->listeners_guard);
+    for (unsigned i = 0; i < l->nparts; i++)
+        if (l->parts[i].src.fd >= 0) close(l->parts[i].src.fd);
+    if (l->addr.ss.ss_family == AF_UNIX) unlink(((struct sockaddr_un *)&l->addr.ss)->sun_path);
+    l->magic = 0;
+    free(l);
+}
+
+/* The last to let go tells the closer, or frees when nobody waits. */
+static void listener_drop(struct rt_listener *l)
+{
+    struct rt *r = l->rt;
+    if (__atomic_sub_fetch(&l->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    if (!__atomic_load_n(&r->running, __ATOMIC_ACQUIRE)) return; /* rt_free will */
+    if (l->closer)
+        rt_wake(l->closer);
+    else
+        listener_free(l);
+}
+
+/* ---- accepting ---- */
+
+static struct rt_loop *choose_loop(struct rt_loop *here)
+{
+    struct rt *r = here->rt;
+    struct rt_loop *least = here;
+    for (unsigned i = 0; i < r->nloops; i++)
+        if (STAT_GET(r->loops[i]->nsocks) < STAT_GET(least->nsocks)) least = r->loops[i];
+    unsigned low = STAT_GET(least->nsocks);
+    return STAT_GET(here->nsocks) > low + 1 + low / 8 ? least : here;
+}
+
+static void deliver(struct rt_listener *l, struct rt_sock *s, struct rt_loop *loop)
+{
+    sock_adopt(loop, s);
+    l->fn(l->arg, s, &s->peer);
+}
+
+static void handed_off(void *arg)
+{
+    struct rt_sock *s = arg;
+    struct rt_listener *l = s->from->listener;
+    deliver(l, s, s->loop);
+    listener_drop(l);
+}
+
+static void accepted(struct listener_part *p, int fd, const struct rt_addr *peer)
+{
+    struct rt_loop *to = choose_loop(p->loop);
+    struct rt_sock *s = sock_new(p->loop, fd);
+    if (!s) return;
+    s->peer = *peer;
+    __atomic_add_fetch(&to->nsocks, 1, __ATOMIC_RELAXED);
+    if (to == p->loop) {
+        deliver(p->listener, s, to);
+        return;
+    }
+    s->loop = to;
+    s->from = p;
+    s->handoff.fn = handed_off;
+    s->handoff.arg = s;
+    __atomic_add_fetch(&p->listener->refs, 1, __ATOMIC_RELAXED);
+    rt_post(to, &s->handoff);
+}
+
+static void part_sync(void *arg);
+
+static void part_retry(void *arg)
+{
+    struct listener_part *p = arg;
+    p->holding = false;
+    part_sync(p);
+}
+
+/* Out of descriptors or memory: the queue of the kernel holds the callers; look again soon. */
+static void part_hold(struct listener_part *p, int e)
+{
+    LOG_WARN("cannot accept connections", LF_Z("error", strerrordesc_np(e)));
+    p->holding = true;
+    rt_timer_set(&p->retry, p->loop->now + ACCEPT_RETRY, part_retry, p);
+    part_sync(p);
+}
+
+static void part_event(struct source *src, unsigned ev)
+{
+    (void)ev;
+    struct listener_part *p = (struct listener_part *)src;
+    struct rt_listener *l = p->listener;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        if (__atomic_load_n(&l->paused, __ATOMIC_RELAXED) || __atomic_load_n(&l->closing, __ATOMIC_RELAXED))
+            return;
+        struct rt_addr peer = {.len = sizeof peer.ss};
+        int fd = accept4(src->fd, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accepted(p, fd, &peer);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) part_hold(p, errno);
+        if (errno != ECONNABORTED && errno != EINTR) return;
+    }
+}
+
+/* ---- start, pause, close: bring a part to the state that the listener asks for ---- */
+
+static void part_gone(struct source *src)
+{
+    struct listener_part *p = (struct listener_part *)src;
+    if (__atomic_load_n(&p->listener->closing, __ATOMIC_ACQUIRE)) {
+        close(src->fd);
+        src->fd = -1;
+        listener_drop(p->listener);
+    } else {
+        part_sync(p);
+    }
+}
+
+static void part_sync(void *arg)
+{
+    struct listener_part *p = arg;
+    struct rt_listener *l = p->listener;
+    const struct backend *b = l->rt->backend;
+    __atomic_store_n(&p->msg_sent, 0, __ATOMIC_SEQ_CST);
+    bool closing = __atomic_load_n(&l->closing, __ATOMIC_SEQ_CST);
+    bool want = !closing && !p->holding && !__atomic_load_n(&l->paused, __ATOMIC_SEQ_CST);
+    if (p->src.fd < 0 || p->src.removing) return; /* part_gone looks again */
+    if (closing) rt_timer_cancel(&p->retry);
+    if (want && !p->src.added) {
+        int rc = b->source_add(p->loop, &p->src);
+        if (rc < 0) part_hold(p, -rc);
+    } else if (!want && p->src.added) {
+        b->source_remove(p->loop, &p->src);
+    } else if (closing) {
+        part_gone(&p->src);
+    }
+}
+
+static void sync_parts(struct rt_listener *l)
+{
+    for (unsigned i = 0; i < l->nparts; i++) {
+        struct listener_part *p = &l->parts[i];
+        if (__atomic_exchange_n(&p->msg_sent, 1, __ATOMIC_SEQ_CST)) continue;
+        p->msg.fn = part_sync;
+        p->msg.arg = p;
+        rt_post(p->loop, &p->msg);
+    }
+}
+
+void rt_listener_pause(struct rt_listener *l, bool paused)
+{
+    CHECK_MAGIC(l, LSTN_MAGIC);
+    if (__atomic_exchange_n(&l->paused, paused, __ATOMIC_SEQ_CST) != (int)paused) sync_parts(l);
+}
+
+void rt_listener_close(struct rt_listener *l)
+{
+    CHECK_MAGIC(l, LSTN_MAGIC);
+    struct rt_waiter w;
+    if (!__atomic_load_n(&l->rt->running, __ATOMIC_ACQUIRE)) {
+        for (unsigned i = 0; i < l->nparts; i++) {
+            if (l->parts[i].src.fd >= 0) close(l->parts[i].src.fd);
+            l->parts[i].src.fd = -1;
+        }
+        return;
+    }
+    if (rt_fiber_self()) {
+        rt_waiter_init(&w);
+        l->closer = &w;
+    }
+    bool wait = l->closer != NULL;
+    __atomic_store_n(&l->closing, 1, __ATOMIC_SEQ_CST);
+    sync_parts(l);
+    if (!wait) return;
+    wait_for(&w, RT_FOREVER, "listener to close");
+    listener_free(l);
+}
+
+void listeners_free(struct rt *r)
+{
+    while (!list_empty(&r->listeners)) listener_free(CONTAINER(r->listeners.next, struct rt_listener, link));
+}
+
+/* ---- binding ---- */
+
+/* -errno, or a descriptor. */
+static int bound_socket(const struct rt_addr *a, bool share)
+{
+    int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
+    if (fd < 0) return -errno;
+    if (a->ss.ss_family != AF_UNIX) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
+        if (share) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    }
+    if (a->ss.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0) {
+        int e = errno;
+        close(fd);
+        return -e;
+    }
+    return fd;
+}
+
+/* SO_REUSEPORT would let two servers share a port unnoticed: a plain socket must be able to take it first. */
+static int port_is_free(const struct rt_addr *a)
+{
+    int fd = bound_socket(a, false);
+    if (fd < 0) return fd;
+    close(fd);
+    return 0;
+}
+
+/* A Unix socket that nobody answers on is left over from a crash. */
+static void remove_stale(const struct rt_addr *a)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    if (connect(fd, (const struct sockaddr *)&a->ss, a->len) != 0 && errno == ECONNREFUSED)
+        unlink(((const struct sockaddr_un *)&a->ss)->sun_path);
+    close(fd);
+}
+
+static int bind_part(struct rt_listener *l, struct listener_part *p, int backlog)
+{
+    bool first = p == l->parts;
+    if (first && l->addr.ss.ss_family == AF_UNIX)
+        remove_stale(&l->addr);
+    else if (first) {
+        int rc = port_is_free(&l->addr);
+        if (rc < 0) return rc;
+    }
+    int fd = bound_socket(&l->addr, true);
+    if (fd < 0) return fd;
+    p->src.fd = fd;
+    if (listen(fd, backlog ? backlog : BACKLOG_DEFAULT) != 0) return -errno;
+    if (first && l->addr.ss.ss_family != AF_UNIX) { /* port 0: the others must take the same */
+        l->addr.len = sizeof l->addr.ss;
+        if (getsockname(fd, (struct sockaddr *)&l->addr.ss, &l->addr.len) != 0) return -errno;
+    }
+    return 0;
+}
+
+static struct rt_listener *listener_new(struct rt *r, const struct rt_addr *a, rt_accept_fn *fn, void *arg)
+{
+    unsigned n = a->ss.ss_family == AF_UNIX ? 1 : r->nloops;
+    struct rt_listener *l = calloc(1, sizeof *l + n * sizeof l->parts[0]);
+    if (!l) return NULL;
+    l->magic = LSTN_MAGIC;
+    l->rt = r;
+    l->addr = *a;
+    l->fn = fn;
+    l->arg = arg;
+    l->nparts = n;
+    l->refs = (int)n;
+    for (unsigned i = 0; i < n; i++) {
+        struct listener_part *p = &l->parts[i];
+        p->src = (struct source){.fd = -1, .on_event = part_event, .on_gone = part_gone};
+        p->listener = l;
+        p->loop = r->loops[i];
+        list_init(&p->src.gone);
+    }
+    guard_take(&r->listeners_guard);
+    list_append(&r->listeners, &l->link);
+    guard_drop(&r->listeners_guard);
+    return l;
+}
+
+static bool no_ipv6(const struct rt_addr *a, int rc)
+{
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&a->ss;
+    return a->ss.ss_family == AF_INET6 && (rc == -EAFNOSUPPORT || rc == -EADDRNOTAVAIL) &&
+           IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
+}
+
+err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *fn, void *arg,
+              struct rt_listener **out)
+{
+    CHECK_MAGIC(r, RT_MAGIC);
+    *out = NULL;
+    struct rt_listener *l = listener_new(r, a, fn, arg);
+    if (!l) return ERR_NO_MEMORY;
+    int rc = 0;
+    for (unsigned i = 0; i < l->nparts && rc == 0; i++) rc = bind_part(l, &l->parts[i], backlog);
+    if (rc < 0) {
+        bool bound = l->parts[0].src.fd >= 0;
+        if (!bound) l->addr.ss.ss_family = AF_UNSPEC; /* not our path: leave it */
+        listener_free(l);
+        if (no_ipv6(a, rc)) { /* all addresses, on a machine without IPv6 */
+            struct rt_addr four = {.len = sizeof(struct sockaddr_in)};
+            struct sockaddr_in *in = (struct sockaddr_in *)&four.ss;
+            in->sin_family = AF_INET;
+            in->sin_port = ((const struct sockaddr_in6 *)&a->ss)->sin6_port;
+            return rt_listen(r, &four, backlog, fn, arg, out);
+        }
+        char text[128];
+        rt_addr_format(a, text);
+        LOG_ERROR("cannot listen", LF_Z("address", text), LF_Z("error", strerrordesc_np(-rc)));
+        bool setting = rc == -EADDRINUSE || rc == -EACCES || rc == -EADDRNOTAVAIL;
+        return setting ? ERR_INVALID_SETTING : err_of_errno(-rc);
+    }
+    sync_parts(l);
+    *out = l;
+    return ERR_OK;
+}
+
+void rt_listener_addr(const struct rt_listener *l, struct rt_addr *out)
+{
+    *out = l->addr;
+}

@@ -1,0 +1,266 @@
+/* What the files of rt share. Nothing outside src/rt includes this.
+ *
+ * Threads: everything in struct rt_loop belongs to the loop's thread, except what is marked (any). Lock
+ * order: a guard of a mutex, condition or semaphore, then the lock of the work queue; nothing is taken below
+ * the stack pool's lock.
+ */
+#ifndef RT_RT_INT_H
+#define RT_RT_INT_H
+
+#include "base/assert.h"
+#include "rt/rt.h"
+#include "sys/sys.h"
+#include <pthread.h>
+#include <signal.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RT_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RT_ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define RT_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define RT_TSAN 1
+#endif
+
+#define RT_MAGIC    0x52540001u
+#define LOOP_MAGIC  0x52540002u
+#define FIBER_MAGIC 0x52540003u
+#define SOCK_MAGIC  0x52540004u
+#define LSTN_MAGIC  0x52540005u
+
+enum {
+    STACK_DEFAULT = 128 * 1024,
+    STACK_CACHE = 512,      /* idle stacks that a loop keeps */
+    STACK_SPARE = 512,      /* idle stacks between the loops */
+    SOCK_CACHE = 1024,      /* idle socket records that a loop keeps */
+    RUN_BUDGET = 256,       /* fibers resumed before the backend is asked again */
+    WORK_QUEUE_MAX = 65536, /* fire-and-forget jobs waiting */
+    SIGNALS_MAX = 16,
+    TRACE_DEPTH = 48,
+};
+
+/* Counters that one thread writes and any thread reads. */
+#define STAT_ADD(c, n)   __atomic_store_n(&(c), (c) + (n), __ATOMIC_RELAXED)
+#define STAT_GET(c)      __atomic_load_n(&(c), __ATOMIC_RELAXED)
+#define SHARED_ADD(c, n) __atomic_add_fetch(&(c), (n), __ATOMIC_RELAXED)
+
+enum fiber_state { FIBER_READY, FIBER_RUNNING, FIBER_WAITING, FIBER_ENDED };
+
+/* Lives at the high end of its own stack mapping. */
+struct rt_fiber {
+    unsigned magic;
+    enum fiber_state state;
+    void *sp; /* where switch.S left the registers; valid unless running */
+    struct rt_loop *loop;
+    struct list ready; /* in loop->ready */
+    struct list all;   /* in loop->fibers */
+    struct rt_msg resume;
+    const char *name;
+    const char *note;
+    const char *waits; /* what for, a literal; NULL when it does not */
+    int64_t since;     /* loop time of the last change of state */
+    void (*fn)(void *);
+    void *arg;
+    void *local;
+    bool worker; /* RT_SIM: this fiber plays a worker thread */
+    struct rt_timer timer;
+    struct rt_waiter *waiter; /* the one the timer is about */
+    char *map;                /* the mapping: guard page, stack, this struct */
+    size_t map_bytes;
+    void *asan_fake;
+    void *tsan;
+};
+
+/* A file descriptor whose readiness the backend reports, on the loop's thread. */
+enum { EV_IN = 1, EV_OUT = 2, EV_END = 4 /* the peer shut down, or an error is pending */ };
+struct source {
+    int fd;
+    bool edge; /* one report per change (sockets); else for as long as it is so */
+    bool added;
+    bool removing; /* source_remove was called */
+    unsigned refs; /* operations of the kernel that name this source (RT_URING) */
+    void (*on_event)(struct source *s, unsigned events);
+    void (*on_gone)(struct source *s); /* after source_remove: the backend forgot it; may free */
+    struct list gone;
+};
+
+struct backend {
+    const char *name;
+    err (*loop_init)(struct rt_loop *l);
+    void (*loop_free)(struct rt_loop *l);
+    /* Deliver events; wait for one until the loop time `until` (<= now: do not wait). */
+    void (*poll)(struct rt_loop *l, int64_t until);
+    void (*kick)(struct rt_loop *l); /* (any) end a wait in poll */
+    /* Returns 0 or -errno. Events: EV_IN for level sources, EV_IN | EV_OUT for edge sources. */
+    int (*source_add)(struct rt_loop *l, struct source *s);
+    void (*source_remove)(struct rt_loop *l,
+                          struct source *s); /* on_gone follows, not from within this call */
+    /* Files, from a fiber. NULL: by a worker. */
+    ssize_t (*file_read)(int fd, void *p, size_t n, uint64_t off);
+    ssize_t (*file_writev)(int fd, const struct iovec *iov, int n, uint64_t off, int flags);
+    int (*file_sync)(int fd);
+    void (*drain)(
+        struct rt_loop *l); /* the loop ends: wait until the kernel owns nothing of ours; may be NULL */
+};
+extern const struct backend backend_epoll;
+
+struct timer_heap {
+    struct rt_timer **at;
+    unsigned n, cap;
+};
+
+struct rt_loop {
+    unsigned magic;
+    unsigned index;
+    struct rt *rt;
+    pthread_t thread;
+    bool threaded;            /* thread is valid (loops above 0) */
+    bool ended;               /* (any) left its last iteration */
+    struct rt_fiber *current; /* running fiber */
+    const char *current_name; /* (any, atomic) */
+    struct list ready;        /* fibers to resume */
+    struct list fibers;       /* all live ones */
+    struct list idle_socks;   /* sockets whose idle callback is due */
+    struct list gone;         /* sources to tell that they are forgotten */
+    struct timer_heap timers;
+    int64_t now; /* at the start of this pass */
+    void *sp;    /* the loop's own context while a fiber runs */
+    struct rt_fiber *stacks[STACK_CACHE];
+    unsigned nstacks;
+    struct list sock_cache;
+    unsigned nsock_cache;
+    struct list socks;    /* open sockets */
+    unsigned nsocks;      /* (any, atomic): open sockets, for the balance at accept */
+    void *backend;        /* the backend's own state */
+    struct rt_msg *inbox; /* (any) newest first */
+    int sleeping;         /* (any) 1: about to wait or waiting in poll */
+    /* watchdog: an odd `beat` is a running iteration, an even one is a wait. */
+    uint64_t beat;    /* (any, atomic) */
+    int trace_wanted; /* (any) */
+    int trace_n;
+    void *trace[TRACE_DEPTH];
+    const char *trace_fiber;
+    /* counters: written here, read anywhere */
+    uint64_t iterations, posts, wakes, timers_fired, started;
+    void *asan_fake;
+    const void *asan_bottom;
+    size_t asan_size;
+    void *tsan;
+};
+
+struct signal_row {
+    int signo;
+    void (*fn)(void *arg, int signo);
+    void *arg;
+};
+
+struct rt {
+    unsigned magic;
+    struct rt_options o;
+    const struct backend *backend;
+    bool sim;
+    unsigned nloops;
+    struct rt_loop **loops;
+    int stopping; /* (any) */
+    int running;  /* (any) */
+    /* stacks between the loops */
+    int stacks_guard;
+    struct rt_fiber *spare[STACK_SPARE];
+    unsigned nspare;
+    uint64_t live, peak, refused; /* (any, atomic) */
+    uint64_t blocked;             /* (any, atomic) */
+    uint64_t remote_wakes;        /* (any, atomic): by threads that are no loop */
+    struct work_pool *work;
+    struct list listeners; /* owned by the rt; under listeners_guard */
+    int listeners_guard;
+    struct signal_row signals[SIGNALS_MAX];
+    unsigned nsignals;
+    struct source signal_source;
+    struct watchdog *watchdog;
+};
+extern struct rt *the_rt;
+
+/* ---- spin lock over a few instructions ---- */
+void guard_wait(int *g);
+static inline void guard_take(int *g)
+{
+    if (__atomic_exchange_n(g, 1, __ATOMIC_ACQUIRE)) guard_wait(g);
+}
+static inline void guard_drop(int *g)
+{
+    __atomic_store_n(g, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- stack.c ---- */
+struct rt_fiber *stack_get(struct rt *r);              /* on any thread; NULL when memory is out */
+void stack_put(struct rt_loop *l, struct rt_fiber *f); /* on l's thread */
+void stack_free(struct rt_fiber *f);
+
+/* ---- switch.S ---- */
+void rt_switch(void **save, void *to);
+void *fiber_prepare(void *top, struct rt_fiber *f); /* the sp with which rt_switch enters fiber_main(f) */
+void fiber_main(struct rt_fiber *f);
+
+/* ---- fiber.c ---- */
+void fiber_ready(struct rt_fiber *f); /* on its loop's thread */
+void fiber_resume(struct rt_loop *l, struct rt_fiber *f);
+/* As rt_wait, and says what for in the dump. */
+bool wait_for(struct rt_waiter *w, int64_t deadline, const char *what);
+void fiber_enter_loop(struct rt_loop *l); /* the sanitizers learn of the loop's own stack */
+
+/* ---- loop.c ---- */
+extern _Thread_local struct rt_loop *tl_loop;
+struct rt_loop *loop_new(struct rt *r, unsigned index);
+void loop_free(struct rt_loop *l);
+void loop_run(struct rt_loop *l);
+void loop_kick(struct rt_loop *l);
+
+/* ---- timer.c ---- */
+void timer_heap_free(struct timer_heap *h);
+void timers_run(struct rt_loop *l);
+int64_t timers_next(const struct rt_loop *l); /* RT_FOREVER: none */
+
+/* ---- work.c ---- */
+err work_new(struct rt *r);
+void work_finish(struct rt *r); /* runs what is queued, then ends the threads */
+void work_free(struct rt *r);
+void work_stats(struct rt *r, struct rt_stats *out);
+
+/* ---- sock.c, listen.c ---- */
+struct rt_sock {
+    struct source src; /* first: events are cast back */
+    unsigned magic;
+    struct rt_loop *loop;
+    struct list link; /* loop->socks or loop->sock_cache */
+    bool can_read;    /* false: a read would wait; an edge sets it */
+    bool can_write;
+    bool ended; /* EV_END came: do not trust short reads to mean "empty" */
+    bool aborted;
+    unsigned want; /* events that `waiter` waits for */
+    struct rt_waiter *waiter;
+    rt_idle_fn *idle_fn;
+    void *idle_arg;
+    int64_t idle_deadline;
+    struct list idle_link; /* loop->idle_socks: the callback is due */
+    struct rt_timer timer; /* stays armed over requests; checks idle_deadline when it fires */
+    struct rt_msg handoff;
+    struct listener_part *from;
+    struct rt_addr peer; /* last: not cleared at reuse */
+};
+struct rt_sock *sock_new(struct rt_loop *l, int fd);   /* closes fd when it fails */
+void sock_adopt(struct rt_loop *l, struct rt_sock *s); /* on l's thread: l owns it now */
+void socks_run_idle(struct rt_loop *l);
+void socks_free(struct rt_loop *l);
+int sock_wait_writable(struct rt_sock *s, int64_t deadline); /* after EAGAIN; 0 or -errno */
+void listeners_free(struct rt *r);
+
+/* ---- signal.c ---- */
+err signals_start(struct rt *r);
+void signals_stop(struct rt *r);
+
+#endif

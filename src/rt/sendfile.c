@@ -1,0 +1,81 @@
+/* File to socket without a copy. sendfile reads the disk in the calling thread, so the loop calls it only for
+ * bytes that are in the page cache; others are sent by a worker, to the same non-blocking socket. */
+#include "rt/rt_int.h"
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { SLICE = 512 * 1024 };
+
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
+struct cachestat_range {
+    uint64_t off, len;
+};
+struct cachestat_counts {
+    uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+/* Before Linux 6.5 there is no cachestat: ask for the ends of the slice, which finds what was never read. */
+static bool ends_cached(int fd, uint64_t off, size_t n)
+{
+    char c;
+    return sys_real.pread_nowait(fd, &c, 1, off) == 1 && sys_real.pread_nowait(fd, &c, 1, off + n - 1) == 1;
+}
+
+static bool all_cached(int fd, uint64_t off, size_t n)
+{
+    static int unknown; /* the kernel lacks the call */
+    if (!__atomic_load_n(&unknown, __ATOMIC_RELAXED)) {
+        struct cachestat_range range = {off, n};
+        struct cachestat_counts c;
+        if (syscall(__NR_cachestat, fd, &range, &c, 0) == 0)
+            return c.cached >= (off + n - 1) / 4096 - off / 4096 + 1;
+        __atomic_store_n(&unknown, 1, __ATOMIC_RELAXED);
+    }
+    return ends_cached(fd, off, n);
+}
+
+struct send_job {
+    int sock, fd;
+    uint64_t off;
+    size_t n;
+    ssize_t result;
+};
+
+static void send_job(void *arg)
+{
+    struct send_job *j = arg;
+    off_t off = (off_t)j->off;
+    do j->result = sendfile(j->sock, j->fd, &off, j->n);
+    while (j->result < 0 && errno == EINTR);
+    if (j->result < 0) j->result = -errno;
+}
+
+ssize_t rt_sendfile(struct rt_sock *s, int fd, uint64_t off, size_t n, int64_t deadline)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    ASSERT(s->loop == rt_self() && rt_fiber_self() && !s->waiter);
+    size_t sent = 0;
+    while (sent < n) {
+        if (s->aborted) return -ECANCELED;
+        struct send_job j = {s->src.fd, fd, off + sent, n - sent < SLICE ? n - sent : SLICE, -EAGAIN};
+        if (s->can_write) {
+            if (all_cached(fd, j.off, j.n))
+                send_job(&j);
+            else
+                rt_work("sendfile", send_job, &j);
+        }
+        if (j.result == -EAGAIN) {
+            int rc = sock_wait_writable(s, deadline);
+            if (rc < 0) return rc;
+            continue;
+        }
+        if (j.result < 0) return j.result;
+        if (j.result == 0) return -EIO; /* the file ended before n bytes */
+        sent += (size_t)j.result;
+    }
+    return (ssize_t)sent;
+}

@@ -1,0 +1,340 @@
+/* Sockets over readiness: the system call first, then a wait for the edge. Shared by epoll and io_uring.
+ *
+ * can_read and can_write are false only when the kernel said "would wait" (or a short read said so) and an
+ * edge will come. A socket that was never waited for is not even known to the backend.
+ */
+#include "rt/rt_int.h"
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { IOV_BATCH = 1024 };
+
+/* ---- life ---- */
+
+static void sock_event(struct source *src, unsigned ev);
+static void sock_gone(struct source *src);
+
+struct rt_sock *sock_new(struct rt_loop *l, int fd)
+{
+    struct list *e = list_pop(&l->sock_cache);
+    struct rt_sock *s = e ? CONTAINER(e, struct rt_sock, link) : malloc(sizeof *s);
+    if (e) l->nsock_cache--;
+    if (!s) {
+        close(fd);
+        return NULL;
+    }
+    memset(s, 0, offsetof(struct rt_sock, peer));
+    s->src = (struct source){.fd = fd, .edge = true, .on_event = sock_event, .on_gone = sock_gone};
+    s->magic = SOCK_MAGIC;
+    s->can_read = s->can_write = true;
+    list_init(&s->link);
+    list_init(&s->idle_link);
+    list_init(&s->src.gone);
+    return s;
+}
+
+void sock_adopt(struct rt_loop *l, struct rt_sock *s)
+{
+    s->loop = l;
+    list_append(&l->socks, &s->link);
+}
+
+static void sock_release(struct rt_loop *l, struct rt_sock *s)
+{
+    s->magic = 0;
+    if (l->nsock_cache < SOCK_CACHE) {
+        list_push(&l->sock_cache, &s->link);
+        l->nsock_cache++;
+    } else {
+        free(s);
+    }
+}
+
+static void sock_gone(struct source *src)
+{
+    struct rt_sock *s = (struct rt_sock *)src;
+    close(src->fd);
+    sock_release(s->loop, s);
+}
+
+void rt_sock_close(struct rt_sock *s)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    struct rt_loop *l = s->loop;
+    ASSERT(l == rt_self() && !s->waiter);
+    rt_timer_cancel(&s->timer);
+    s->idle_fn = NULL;
+    list_remove(&s->idle_link);
+    list_remove(&s->link);
+    __atomic_sub_fetch(&l->nsocks, 1, __ATOMIC_RELAXED);
+    if (s->src.added) {
+        l->rt->backend->source_remove(l, &s->src);
+    } else {
+        close(s->src.fd);
+        sock_release(l, s);
+    }
+}
+
+void socks_free(struct rt_loop *l)
+{
+    struct list *e;
+    while ((e = list_pop(&l->socks))) {
+        struct rt_sock *s = CONTAINER(e, struct rt_sock, link);
+        close(s->src.fd);
+        free(s);
+    }
+    while ((e = list_pop(&l->sock_cache))) free(CONTAINER(e, struct rt_sock, link));
+}
+
+int rt_sock_fd(const struct rt_sock *s)
+{
+    return s->src.fd;
+}
+struct rt_loop *rt_sock_loop(const struct rt_sock *s)
+{
+    return s->loop;
+}
+
+/* ---- readiness ---- */
+
+static void idle_fire(struct rt_sock *s, enum rt_idle_event ev)
+{
+    rt_idle_fn *fn = s->idle_fn;
+    s->idle_fn = NULL;
+    list_remove(&s->idle_link);
+    fn(s->idle_arg, ev); /* may close s */
+}
+
+static void sock_event(struct source *src, unsigned ev)
+{
+    struct rt_sock *s = (struct rt_sock *)src;
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    if (ev & EV_END) s->ended = true;
+    if (ev & (EV_IN | EV_END)) s->can_read = true;
+    if (ev & (EV_OUT | EV_END)) s->can_write = true;
+    if (s->waiter && (ev & (s->want | EV_END))) {
+        struct rt_waiter *w = s->waiter;
+        s->waiter = NULL;
+        rt_wake(w);
+    } else if (s->idle_fn && s->can_read) {
+        idle_fire(s, RT_READABLE);
+    }
+}
+
+/* 0 when ready, or -errno. */
+static int sock_wait(struct rt_sock *s, unsigned want, int64_t deadline)
+{
+    if (!s->src.added) {
+        int rc = s->loop->rt->backend->source_add(s->loop, &s->src);
+        if (rc < 0) return rc;
+    }
+    struct rt_waiter w;
+    rt_waiter_init(&w);
+    s->want = want;
+    s->waiter = &w;
+    if (!wait_for(&w, deadline, want == EV_IN ? "read" : "write")) {
+        s->waiter = NULL;
+        return -ETIMEDOUT;
+    }
+    return s->aborted ? -ECANCELED : 0;
+}
+
+static void check_use(struct rt_sock *s)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    ASSERT(s->loop == rt_self() && rt_fiber_self() && !s->waiter);
+}
+
+/* ---- reading ---- */
+
+ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline)
+{
+    check_use(s);
+    for (;;) {
+        if (s->aborted) return -ECANCELED;
+        if (s->can_read) {
+            ssize_t r = recv(s->src.fd, p, n, 0);
+            if (r >= 0) {
+                /* A stream that gave less than asked is empty: the next byte raises an edge. */
+                if (r > 0 && (size_t)r < n && s->src.added && !s->ended) s->can_read = false;
+                return r;
+            }
+            if (errno == EINTR) continue;
+            if (errno != EAGAIN) return -errno;
+            s->can_read = false;
+        }
+        int rc = sock_wait(s, EV_IN, deadline);
+        if (rc < 0) return rc;
+    }
+}
+
+/* The timer of an idle socket is not moved at each request: it fires at an old deadline and looks again. */
+static void idle_timer(void *arg)
+{
+    struct rt_sock *s = arg;
+    if (!s->idle_fn || s->idle_deadline == RT_FOREVER) return;
+    if (s->idle_deadline > s->loop->now)
+        rt_timer_set(&s->timer, s->idle_deadline, idle_timer, s);
+    else
+        idle_fire(s, RT_TIMEOUT);
+}
+
+/* Settle whether a byte waits. A full read leaves that open. */
+static bool readable_now(struct rt_sock *s)
+{
+    if (s->ended || s->aborted) return true;
+    if (!s->can_read) return false;
+    char c;
+    ssize_t r = recv(s->src.fd, &c, 1, MSG_PEEK);
+    if (r < 0 && errno == EAGAIN) s->can_read = false;
+    return s->can_read;
+}
+
+void rt_when_readable(struct rt_sock *s, int64_t deadline, rt_idle_fn *fn, void *arg)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    ASSERT(s->loop == rt_self() && !s->idle_fn && !s->waiter);
+    s->idle_fn = fn;
+    s->idle_arg = arg;
+    s->idle_deadline = deadline;
+    bool due = false;
+    if (!s->src.added) {
+        s->can_read = false; /* adding reports what is there */
+        if (s->loop->rt->backend->source_add(s->loop, &s->src) < 0) due = s->can_read = true;
+    } else {
+        due = readable_now(s);
+    }
+    if (due)
+        list_append(&s->loop->idle_socks, &s->idle_link);
+    else if (deadline != RT_FOREVER && (!s->timer.slot || s->timer.at > deadline))
+        rt_timer_set(&s->timer, deadline, idle_timer, s);
+}
+
+void rt_when_readable_cancel(struct rt_sock *s)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    ASSERT(s->loop == rt_self());
+    s->idle_fn = NULL;
+    list_remove(&s->idle_link);
+}
+
+/* Callbacks that were due when they were asked for. Those they add wait for the next pass. */
+void socks_run_idle(struct rt_loop *l)
+{
+    if (list_empty(&l->idle_socks)) return;
+    struct list due;
+    list_insert_after(&l->idle_socks, &due);
+    list_remove(&l->idle_socks);
+    while (!list_empty(&due)) {
+        struct rt_sock *s = CONTAINER(due.next, struct rt_sock, idle_link);
+        idle_fire(s, RT_READABLE);
+    }
+}
+
+/* ---- writing ---- */
+
+static void iov_advance(struct iovec **iov, int *n, size_t by)
+{
+    while (*n > 0 && by >= (*iov)->iov_len) {
+        by -= (*iov)->iov_len;
+        ++*iov;
+        --*n;
+    }
+    if (*n > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + by;
+        (*iov)->iov_len -= by;
+    }
+}
+
+ssize_t rt_writev(struct rt_sock *s, struct iovec *iov, int n, int64_t deadline, bool more)
+{
+    check_use(s);
+    size_t total = 0;
+    iov_advance(&iov, &n, 0);
+    while (n > 0) {
+        if (s->aborted) return -ECANCELED;
+        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)(n < IOV_BATCH ? n : IOV_BATCH)};
+        bool last = n <= IOV_BATCH;
+        ssize_t r = s->can_write ? sendmsg(s->src.fd, &m, MSG_NOSIGNAL | (more || !last ? MSG_MORE : 0)) : -1;
+        if (r >= 0) {
+            total += (size_t)r;
+            iov_advance(&iov, &n, (size_t)r);
+            continue;
+        }
+        if (s->can_write && errno == EINTR) continue;
+        if (s->can_write && errno != EAGAIN) return -errno;
+        s->can_write = false;
+        int rc = sock_wait(s, EV_OUT, deadline);
+        if (rc < 0) return rc;
+    }
+    return (ssize_t)total;
+}
+
+/* 0 when s may be written to again. */
+int sock_wait_writable(struct rt_sock *s, int64_t deadline)
+{
+    s->can_write = false;
+    return sock_wait(s, EV_OUT, deadline);
+}
+
+void rt_sock_shutdown(struct rt_sock *s)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    shutdown(s->src.fd, SHUT_WR);
+}
+
+void rt_sock_abort(struct rt_sock *s)
+{
+    CHECK_MAGIC(s, SOCK_MAGIC);
+    ASSERT(s->loop == rt_self());
+    s->aborted = true;
+    shutdown(s->src.fd, SHUT_RDWR);
+    if (s->waiter) {
+        struct rt_waiter *w = s->waiter;
+        s->waiter = NULL;
+        rt_wake(w);
+    } else if (s->idle_fn && list_empty(&s->idle_link)) {
+        list_append(&s->loop->idle_socks, &s->idle_link);
+    }
+}
+
+/* ---- connecting ---- */
+
+static int connect_wait(struct rt_sock *s, int64_t deadline)
+{
+    int rc = sock_wait_writable(s, deadline), e = 0;
+    socklen_t len = sizeof e;
+    if (rc < 0) return rc;
+    if (getsockopt(s->src.fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) return -errno;
+    return -e;
+}
+
+int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out)
+{
+    struct rt_loop *l = rt_self();
+    ASSERT(rt_fiber_self());
+    *out = NULL;
+    int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+    if (fd < 0) return -errno;
+    if (a->ss.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    struct rt_sock *s = sock_new(l, fd);
+    if (!s) return -ENOMEM;
+    __atomic_add_fetch(&l->nsocks, 1, __ATOMIC_RELAXED);
+    sock_adopt(l, s);
+    for (;;) {
+        int rc = connect(fd, (const struct sockaddr *)&a->ss, a->len) == 0 ? 0 : -errno;
+        if (rc == -EAGAIN && rt_now() < deadline) { /* a Unix listener's queue is full */
+            rt_sleep(RT_MS);
+            continue;
+        }
+        if (rc == -EAGAIN) rc = -ETIMEDOUT;
+        if (rc == -EINPROGRESS) rc = connect_wait(s, deadline);
+        if (rc == 0)
+            *out = s;
+        else
+            rt_sock_close(s);
+        return rc;
+    }
+}

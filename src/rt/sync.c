@@ -1,0 +1,166 @@
+/* Mutex, condition and semaphore between fibers of any loop, over rt_wait and rt_wake.
+ *
+ * A waiter stands in a queue while its `user` points to the object. Who takes it out clears `user` under the
+ * guard and then must wake it; a fiber whose deadline passed learns so under the guard whether a waker has it
+ * already.
+ */
+#include "rt/rt_int.h"
+
+/* Wake all in a private list. The waiter may vanish with the wake: step on first. */
+static void wake_all(struct list *l)
+{
+    struct list *e;
+    while ((e = list_pop(l))) rt_wake(CONTAINER(e, struct rt_waiter, link));
+}
+
+/* The deadline passed: true if w was still queued and no longer is. Else its wake is on the way: wait for it.
+ */
+static bool leave_queue(int *guard, struct rt_waiter *w)
+{
+    guard_take(guard);
+    bool queued = w->user != NULL;
+    if (queued) {
+        list_remove(&w->link);
+        w->user = NULL;
+    }
+    guard_drop(guard);
+    if (!queued) rt_wait(w, RT_FOREVER);
+    return queued;
+}
+
+void rt_mutex_init(struct rt_mutex *m)
+{
+    m->guard = 0;
+    m->held = false;
+    list_init(&m->waiters);
+}
+
+void rt_mutex_lock(struct rt_mutex *m)
+{
+    struct rt_waiter w;
+    guard_take(&m->guard);
+    if (!m->held) {
+        m->held = true;
+        guard_drop(&m->guard);
+        return;
+    }
+    rt_waiter_init(&w);
+    w.user = m;
+    list_append(&m->waiters, &w.link);
+    guard_drop(&m->guard);
+    wait_for(&w, RT_FOREVER, "mutex");
+}
+
+/* The mutex passes to the first waiter directly: nobody overtakes. */
+void rt_mutex_unlock(struct rt_mutex *m)
+{
+    guard_take(&m->guard);
+    ASSERT(m->held);
+    struct list *e = list_pop(&m->waiters);
+    struct rt_waiter *next = e ? CONTAINER(e, struct rt_waiter, link) : NULL;
+    if (next)
+        next->user = NULL;
+    else
+        m->held = false;
+    guard_drop(&m->guard);
+    if (next) rt_wake(next);
+}
+
+void rt_cond_init(struct rt_cond *c)
+{
+    c->guard = 0;
+    list_init(&c->waiters);
+}
+
+bool rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, int64_t deadline)
+{
+    struct rt_waiter w;
+    rt_waiter_init(&w);
+    w.user = c;
+    guard_take(&c->guard);
+    list_append(&c->waiters, &w.link);
+    guard_drop(&c->guard);
+    rt_mutex_unlock(m);
+    bool woken = wait_for(&w, deadline, "condition") || !leave_queue(&c->guard, &w);
+    rt_mutex_lock(m);
+    return woken;
+}
+
+static void cond_wake(struct rt_cond *c, bool all)
+{
+    struct list taken, *e;
+    list_init(&taken);
+    guard_take(&c->guard);
+    while ((e = list_pop(&c->waiters))) {
+        CONTAINER(e, struct rt_waiter, link)->user = NULL;
+        list_append(&taken, e);
+        if (!all) break;
+    }
+    guard_drop(&c->guard);
+    wake_all(&taken);
+}
+
+void rt_cond_signal(struct rt_cond *c)
+{
+    cond_wake(c, false);
+}
+void rt_cond_broadcast(struct rt_cond *c)
+{
+    cond_wake(c, true);
+}
+
+void rt_sem_init(struct rt_sem *s, int64_t count)
+{
+    s->guard = 0;
+    s->count = count;
+    list_init(&s->waiters);
+}
+
+/* A queued taker and how much it wants. */
+struct sem_waiter {
+    struct rt_waiter w; /* first */
+    int64_t n;
+};
+
+/* Under the guard: serve the queue in order, as far as the count goes. */
+static void sem_serve(struct rt_sem *s, struct list *taken)
+{
+    while (!list_empty(&s->waiters)) {
+        struct sem_waiter *t = CONTAINER(s->waiters.next, struct sem_waiter, w.link);
+        if (t->n > s->count) return;
+        s->count -= t->n;
+        t->w.user = NULL;
+        list_remove(&t->w.link);
+        list_append(taken, &t->w.link);
+    }
+}
+
+bool rt_sem_take(struct rt_sem *s, int64_t n, int64_t deadline)
+{
+    guard_take(&s->guard);
+    if (list_empty(&s->waiters) && s->count >= n) {
+        s->count -= n;
+        guard_drop(&s->guard);
+        return true;
+    }
+    struct sem_waiter t = {.n = n};
+    rt_waiter_init(&t.w);
+    t.w.user = s;
+    list_append(&s->waiters, &t.w.link);
+    guard_drop(&s->guard);
+    if (wait_for(&t.w, deadline, "semaphore")) return true;
+    if (!leave_queue(&s->guard, &t.w)) return true;
+    rt_sem_give(s, 0); /* a large taker left the front: smaller ones behind it may fit */
+    return false;
+}
+
+void rt_sem_give(struct rt_sem *s, int64_t n)
+{
+    struct list taken;
+    list_init(&taken);
+    guard_take(&s->guard);
+    s->count += n;
+    sem_serve(s, &taken);
+    guard_drop(&s->guard);
+    wake_all(&taken);
+}

@@ -1,0 +1,180 @@
+/* Workers: threads that run what blocks. Started as load asks for them, up to options.workers; the first at
+ * rt_new, so that there is always one. A fiber's job lives on its stack (fibers are bounded); fire-and-forget
+ * jobs are allocated and bounded by WORK_QUEUE_MAX. Jobs run in the order they came. */
+#include "rt/rt_int.h"
+
+struct work {
+    struct work *next;
+    const char *name;
+    void (*fn)(void *);
+    void *arg;
+    struct rt_waiter *waiter; /* NULL: fire and forget, free the job */
+};
+
+struct work_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct work *head, **tail;
+    struct work *unused; /* records of fire-and-forget jobs */
+    pthread_t *threads;
+    unsigned nthreads, max, idle;
+    bool ending;
+    uint64_t queued, async_queued, running, done, peak;
+};
+
+static void run_one(struct work_pool *p, struct work *w)
+{
+    if (w->waiter) {
+        w->fn(w->arg);
+        rt_wake(w->waiter); /* w is on that fiber's stack: gone now */
+        pthread_mutex_lock(&p->lock);
+        return;
+    }
+    w->fn(w->arg);
+    pthread_mutex_lock(&p->lock);
+    w->next = p->unused;
+    p->unused = w;
+}
+
+static void *worker_main(void *arg)
+{
+    struct work_pool *p = arg;
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        while (!p->head && !p->ending) {
+            p->idle++;
+            pthread_cond_wait(&p->more, &p->lock);
+            p->idle--;
+        }
+        struct work *w = p->head;
+        if (!w) break;
+        p->head = w->next;
+        if (!p->head) p->tail = &p->head;
+        p->queued--;
+        if (!w->waiter) p->async_queued--;
+        p->running++;
+        pthread_mutex_unlock(&p->lock);
+        run_one(p, w);
+        p->running--;
+        p->done++;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* Workers take no signals. */
+static bool start_thread(struct work_pool *p)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool ok = pthread_create(&p->threads[p->nthreads], NULL, worker_main, p) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (ok) p->nthreads++;
+    return ok;
+}
+
+err work_new(struct rt *r)
+{
+    struct work_pool *p = calloc(1, sizeof *p);
+    if (!p) return ERR_NO_MEMORY;
+    p->max = r->o.workers;
+    p->threads = calloc(p->max, sizeof *p->threads);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->more, NULL);
+    p->tail = &p->head;
+    r->work = p;
+    if (p->threads && start_thread(p)) return ERR_OK;
+    work_free(r);
+    return ERR_NO_MEMORY;
+}
+
+void work_finish(struct rt *r)
+{
+    struct work_pool *p = r->work;
+    pthread_mutex_lock(&p->lock);
+    p->ending = true;
+    pthread_cond_broadcast(&p->more);
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned i = 0; i < p->nthreads; i++) pthread_join(p->threads[i], NULL);
+    p->nthreads = 0;
+}
+
+void work_free(struct rt *r)
+{
+    struct work_pool *p = r->work;
+    while (p->unused) {
+        struct work *w = p->unused;
+        p->unused = w->next;
+        free(w);
+    }
+    pthread_cond_destroy(&p->more);
+    pthread_mutex_destroy(&p->lock);
+    free(p->threads);
+    free(p);
+    r->work = NULL;
+}
+
+/* Under the lock. */
+static void enqueue(struct work_pool *p, struct work *w)
+{
+    w->next = NULL;
+    *p->tail = w;
+    p->tail = &w->next;
+    p->queued++;
+    if (p->queued > p->peak) p->peak = p->queued;
+    if (p->queued > p->idle && p->nthreads < p->max)
+        start_thread(p);
+    else if (p->idle > 0)
+        pthread_cond_signal(&p->more);
+}
+
+void rt_work(const char *name, void (*fn)(void *), void *arg)
+{
+    if (!rt_fiber_self()) {
+        fn(arg);
+        return;
+    }
+    struct work_pool *p = the_rt->work;
+    struct rt_waiter waiter;
+    rt_waiter_init(&waiter);
+    struct work w = {.name = name, .fn = fn, .arg = arg, .waiter = &waiter};
+    pthread_mutex_lock(&p->lock);
+    ASSERT(!p->ending);
+    enqueue(p, &w);
+    pthread_mutex_unlock(&p->lock);
+    wait_for(&waiter, RT_FOREVER, name);
+}
+
+bool rt_work_async(const char *name, void (*fn)(void *), void *arg)
+{
+    ASSERT(the_rt != NULL);
+    struct work_pool *p = the_rt->work;
+    pthread_mutex_lock(&p->lock);
+    struct work *w = NULL;
+    if (p->async_queued < WORK_QUEUE_MAX && !p->ending) {
+        w = p->unused;
+        if (w)
+            p->unused = w->next;
+        else
+            w = malloc(sizeof *w);
+    }
+    if (w) {
+        *w = (struct work){.name = name, .fn = fn, .arg = arg};
+        p->async_queued++;
+        enqueue(p, w);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return w != NULL;
+}
+
+void work_stats(struct rt *r, struct rt_stats *out)
+{
+    struct work_pool *p = r->work;
+    pthread_mutex_lock(&p->lock);
+    out->work_queued = p->queued;
+    out->work_running = p->running;
+    out->work_done = p->done;
+    out->work_queue_peak = p->peak;
+    pthread_mutex_unlock(&p->lock);
+}
