@@ -53,8 +53,9 @@ fiber_boot:
         .p2align 4
 fiber_prepare:
         .cfi_startproc
-        leaq    -64(%rdi), %rax
+        leaq    -80(%rdi), %rax
         andq    $-16, %rax
+        addq    $8, %rax           /* so that the stack is aligned at fiber_boot's call */
         leaq    fiber_boot(%rip), %rdx
         xorl    %ecx, %ecx
         movq    %rcx, (%rax)       /* r15 */
