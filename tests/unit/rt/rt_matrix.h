@@ -14,6 +14,8 @@
  * line. */
 #define CHECK(x) ASSERT(x)
 
+#define STAT_LOAD(c) __atomic_load_n(&(c), __ATOMIC_RELAXED)
+
 struct matrix_run {
     struct rt *rt;
     void (*body)(struct rt *r);
