@@ -35,6 +35,7 @@ static int drop_dir(void **state)
 {
     (void)state;
     sys_fault_remove();
+    sys = &sys_real;
     sys_real.list(dir, remove_entry, dir);
     return rmdir(dir);
 }
@@ -213,6 +214,58 @@ static void new_names_are_made_durable(void **state)
     sys = &sys_real;
 }
 
+/* The order of calls in a replacement, one letter each. */
+static char order[32];
+static int fsync_result;
+static void note(char c)
+{
+    size_t n = strlen(order);
+    assert_true(n + 1 < sizeof order);
+    order[n] = c;
+    order[n + 1] = 0;
+}
+static ssize_t note_pwrite(int fd, const void *p, size_t n, uint64_t off)
+{
+    note('w');
+    return sys_real.pwrite(fd, p, n, off);
+}
+static int note_fsync(int fd)
+{
+    (void)fd;
+    note('s');
+    return fsync_result;
+}
+static int note_rename(const char *from, const char *to)
+{
+    note('r');
+    return sys_real.rename(from, to);
+}
+static int note_fsync_dir(const char *path)
+{
+    note('d');
+    return sys_real.fsync_dir(path);
+}
+
+static void replace_flushes_before_and_after_the_rename(void **state)
+{
+    (void)state;
+    struct sys_ops recorder = sys_real;
+    recorder.pwrite = note_pwrite;
+    recorder.fsync = note_fsync;
+    recorder.rename = note_rename;
+    recorder.fsync_dir = note_fsync_dir;
+    sys = &recorder;
+    order[0] = 0;
+    fsync_result = 0;
+    assert_int_equal(sys_replace_file(in("r"), STR("x"), 0600), ERR_OK);
+    assert_string_equal(order, "wsrd");
+    order[0] = 0;
+    fsync_result = -EIO; /* the pages may be gone: no second flush, no rename */
+    assert_int_equal(sys_replace_file(in("r"), STR("y"), 0600), ERR_IO);
+    assert_string_equal(order, "ws");
+    sys = &sys_real;
+}
+
 static void short_faults_move_half(void **state)
 {
     (void)state;
@@ -369,6 +422,7 @@ int main(void)
         T(replace_keeps_the_mode_private),
         T(mkdirs_makes_every_ancestor),
         T(new_names_are_made_durable),
+        T(replace_flushes_before_and_after_the_rename),
         T(short_faults_move_half),
         T(clocks_and_randomness_never_fail),
         T(replace_survives_every_fault),
