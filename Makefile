@@ -37,6 +37,12 @@ BIN      := $(OUT)/ingot
 UNIT_SRCS := $(sort $(shell find tests/unit tests/conformance -name '*_test.c' 2>/dev/null))
 UNIT_BINS := $(patsubst tests/%.c,$(OUT)/tests/%,$(UNIT_SRCS))
 
+# One short line a file; `make V=1` shows whole commands.
+V ?= 0
+Q_0 = @printf '  %-4s %s\n' "$(1)" "$@";
+Q_1 =
+say = $(Q_$(V))
+
 .PHONY: help deps build run clean unit test test-fast
 .DEFAULT_GOAL := help
 
@@ -63,7 +69,7 @@ clean: ## remove build/
 
 $(BIN): $(OUT)/obj/$(MAIN:.c=.o) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(OPT) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)$(CC) $(OPT) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
@@ -71,20 +77,20 @@ $(LIB): $(LIB_OBJS)
 
 $(OUT)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) -c -o $@ $<
+	$(call say,AS)$(CC) -c -o $@ $<
 
 # llhttp comes as C source in Debian's node-llhttp; its warnings are its own.
 $(OUT)/obj/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) -isystem /usr/share/include/llhttp $(OPT) -w -c -o $@ $<
+	$(call say,CC)$(CC) -isystem /usr/share/include/llhttp $(OPT) -w -c -o $@ $<
 
 $(OUT)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB) -lcmocka $(LDLIBS)
+	$(call say,TEST)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB) -lcmocka $(LDLIBS)
 
 -include $(wildcard mk/*.mk)
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
