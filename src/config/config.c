@@ -185,6 +185,7 @@ static err load_file(struct config *c, const char *default_file, char why[CONFIG
     const struct config_value *v = &c->v[SET_CONFIG];
     if (v->rank > RANK_DEFAULT && v->text.n) return config_read_file(c, v->text.p, why);
     if (!default_file || access(default_file, F_OK) != 0) return ERR_OK;
+    c->v[SET_CONFIG].text = arena_dup(c->arena, str_c(default_file));
     return config_read_file(c, default_file, why);
 }
 
