@@ -124,14 +124,16 @@ void rt_run(struct rt *r)
 {
     CHECK_MAGIC(r, RT_MAGIC);
     __atomic_store_n(&r->running, 1, __ATOMIC_RELEASE);
+    r->loops[0]->thread = pthread_self();
     if (signals_start(r) != ERR_OK) LOG_ERROR("cannot watch for signals");
     for (unsigned i = 1; i < r->nloops; i++) {
         struct rt_loop *l = r->loops[i];
         l->threaded = pthread_create(&l->thread, NULL, loop_thread, l) == 0;
         ASSERT(l->threaded);
     }
-    r->loops[0]->thread = pthread_self();
+    watchdog_start(r);
     loop_run(r->loops[0]);
+    watchdog_stop(r);
     for (unsigned i = 1; i < r->nloops; i++) pthread_join(r->loops[i]->thread, NULL);
     work_finish(r); /* what was handed to workers is done before the caller frees what it works on */
     signals_stop(r);

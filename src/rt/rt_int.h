@@ -231,6 +231,13 @@ void work_finish(struct rt *r); /* runs what is queued, then ends the threads */
 void work_free(struct rt *r);
 void work_stats(struct rt *r, struct rt_stats *out);
 
+bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg); /* with all signals blocked */
+
+/* ---- watchdog.c, symbols.c ---- */
+void watchdog_start(struct rt *r);
+void watchdog_stop(struct rt *r);
+void symbols_format(void *const *pcs, int n, struct buf *out); /* "name+0x12 < caller+0x34" */
+
 /* ---- sock.c, listen.c ---- */
 struct rt_sock {
     struct source src; /* first: events are cast back */

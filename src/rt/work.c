@@ -62,16 +62,21 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* Workers take no signals. */
-static bool start_thread(struct work_pool *p)
+bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg)
 {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    bool ok = pthread_create(&p->threads[p->nthreads], NULL, worker_main, p) == 0;
+    bool ok = pthread_create(t, NULL, fn, arg) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (ok) p->nthreads++;
     return ok;
+}
+
+static bool start_worker(struct work_pool *p)
+{
+    if (!thread_start(&p->threads[p->nthreads], worker_main, p)) return false;
+    p->nthreads++;
+    return true;
 }
 
 err work_new(struct rt *r)
@@ -84,7 +89,7 @@ err work_new(struct rt *r)
     pthread_cond_init(&p->more, NULL);
     p->tail = &p->head;
     r->work = p;
-    if (p->threads && start_thread(p)) return ERR_OK;
+    if (p->threads && start_worker(p)) return ERR_OK;
     work_free(r);
     return ERR_NO_MEMORY;
 }
@@ -124,7 +129,7 @@ static void enqueue(struct work_pool *p, struct work *w)
     p->queued++;
     if (p->queued > p->peak) p->peak = p->queued;
     if (p->queued > p->idle && p->nthreads < p->max)
-        start_thread(p);
+        start_worker(p);
     else if (p->idle > 0)
         pthread_cond_signal(&p->more);
 }

@@ -1,0 +1,151 @@
+/* The watchdog names a loop that blocks, with its stack; gdb lists fibers and shows a parked one's stack. */
+#include "rt_matrix.h"
+#include "base/log.h"
+#include <stdio.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TSAN 1 /* holds back signals until the thread enters the kernel: the stack comes too late */
+#endif
+#endif
+#if defined(TSAN) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+
+/* Not static: their names are looked for in the stack. */
+void spin_for_long(int64_t ns);
+void wait_for_the_debugger(struct rt_sem *s);
+void debugger_stops_here(void);
+
+__attribute__((noinline)) void spin_for_long(int64_t ns)
+{
+    int64_t end = rt_now() + ns;
+    while (rt_now() < end) __asm__ volatile("" ::: "memory");
+    __asm__ volatile("" ::: "memory"); /* no tail call, so that the frame is seen */
+}
+
+static void spinner(void *arg)
+{
+    spin_for_long(300 * RT_MS);
+    rt_sem_give(arg, 1);
+}
+
+static void blocked(struct rt *r)
+{
+    struct rt_sem done;
+    struct rt_stats st;
+    rt_sem_init(&done, 0);
+    rt_sleep(100 * RT_MS); /* idle loops are not blocked */
+    rt_get_stats(r, &st);
+    CHECK(st.loop_blocked == 0);
+    CHECK(rt_spawn(rt_loop_at(r, 1), "spinner", spinner, &done));
+    CHECK(rt_sem_take(&done, 1, rt_now() + 30 * RT_SEC));
+    rt_sleep(50 * RT_MS);
+    rt_get_stats(r, &st);
+    CHECK(st.loop_blocked >= 1); /* the machine may stall a loop once more */
+}
+
+static void test_watchdog(void **state)
+{
+    (void)state;
+    char log[65536] = {0};
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JSON, fileno(f));
+    matrix_run(&(struct rt_options){.loops = 2, .watchdog_ns = 60 * RT_MS}, blocked);
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_AUTO, -1);
+    rewind(f);
+    size_t n = fread(log, 1, sizeof log - 1, f);
+    fclose(f);
+    struct str text = str_of(log, n);
+    assert_true(str_find(text, STR("loop blocked"), &(size_t){0}));
+    assert_true(str_find(text, STR("\"fiber\":\"spinner\""), &(size_t){0}));
+    assert_true(str_find(text, STR("loop goes on"), &(size_t){0}));
+#ifndef TSAN
+    assert_true(str_find(text, STR("spin_for_long+0x"), &(size_t){0}));
+    assert_true(str_find(text, STR(" < fiber_main+0x"), &(size_t){0}));
+#endif
+}
+
+/* ---- gdb ---- */
+
+__attribute__((noinline)) void wait_for_the_debugger(struct rt_sem *s)
+{
+    rt_sem_take(s, 1, RT_FOREVER);
+    __asm__ volatile("" ::: "memory");
+}
+
+static void parked(void *arg)
+{
+    rt_set_note("being looked at");
+    wait_for_the_debugger(arg);
+}
+
+__attribute__((noinline)) void debugger_stops_here(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static struct rt_sem never;
+
+static void debuggee(struct rt *r)
+{
+    rt_sem_init(&never, 0);
+    CHECK(rt_spawn(rt_loop_at(r, 0), "parked", parked, &never));
+    rt_sleep(20 * RT_MS);
+    debugger_stops_here();
+}
+
+static const char *self;
+
+static void test_gdb(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    print_message("skipped: gdb and sanitizers do not mix\n");
+#else
+    char command[1024], out[16384];
+    if (access("tools/gdb/ingot.py", R_OK) != 0 || system("gdb --version >/dev/null 2>&1") != 0) {
+        print_message("skipped: no gdb, or not run from the top of the tree\n");
+        return;
+    }
+    snprintf(
+        command, sizeof command,
+        "gdb -nx -batch -x tools/gdb/ingot.py -ex 'break debugger_stops_here' -ex run -ex 'ingot fibers' "
+        "-ex 'ingot bt all' -ex 'bt 3' -ex kill --args %s debuggee 2>&1",
+        self);
+    FILE *p = popen(command, "r");
+    assert_non_null(p);
+    size_t n = fread(out, 1, sizeof out - 1, p);
+    out[n] = 0;
+    pclose(p);
+    struct str text = str_of(out, n);
+    if (str_find(text, STR("ptrace"), &(size_t){0})) {
+        print_message("skipped: this machine does not let gdb trace\n");
+        return;
+    }
+    bool ok = str_find(text, STR("2 fibers"), &(size_t){0}) &&
+              str_find(text, STR("parked  waits for semaphore  (being looked at)"), &(size_t){0}) &&
+              str_find(text, STR("in wait_for_the_debugger ("), &(size_t){0}) &&
+              str_find(text, STR("in fiber_boot ("), &(size_t){0}) &&
+              !str_find(text, STR("corrupt"), &(size_t){0});
+    if (!ok) print_error("%s\n", out);
+    assert_true(ok);
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    self = argv[0];
+    if (argc > 1) {
+        struct rt *r;
+        if (rt_new(&(struct rt_options){.backend = RT_EPOLL, .loops = 1}, &r) != ERR_OK) return 1;
+        struct matrix_run m = {r, debuggee};
+        CHECK(rt_spawn(rt_loop_at(r, 0), "test", matrix_fiber, &m));
+        rt_run(r);
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_watchdog), cmocka_unit_test(test_gdb)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
