@@ -25,7 +25,7 @@ def content(key, stamp, size):
 class Worker(threading.Thread):
     def __init__(self, server, number, seed, keys=12, state=None):
         super().__init__(daemon=True)
-        self.s3 = server.client(retries={"max_attempts": 1, "mode": "standard"}, connect_timeout=5, read_timeout=30)
+        self.s3 = server.client(connect_timeout=5, read_timeout=30)
         self.rng = random.Random(seed * 1000 + number)
         self.keys = [f"w{number}/k{i}" for i in range(keys)]
         self.state = state if state is not None else {k: ABSENT for k in self.keys}  # key → (stamp, size) or ABSENT
