@@ -101,7 +101,9 @@ static void measure(struct conn *c, struct phase *p)
     while (!b->stop) {
         if (b->o.count && b->measuring && b->started++ >= b->o.count) break;
         enum bench_op op = draw(c);
-        if (!work_one(c, op) && b->o.mix[op] == b->o.mix_sum) break;
+        if (work_one(c, op)) continue;
+        if (b->o.mix[op] == b->o.mix_sum) break;
+        work_one(c, BENCH_PUT); /* nothing of its own to delete so far: put something */
     }
     conn_close(c);
 }
@@ -144,6 +146,7 @@ static void timekeeper(void *arg)
     int64_t warm_end = rt_now() + b->o.warmup_ns;
     while (!b->stop && rt_now() < warm_end) rt_sleep(5 * RT_MS);
     struct marks m = {rt_now(), own_cpu_us(), b->o.server_pid ? process_cpu_us(b->o.server_pid) : 0};
+    b->measured_from = m.from;
     b->measuring = true;
     while (!b->stop &&
            (b->o.count ? b->started < b->o.count + b->o.connections : rt_now() < m.from + b->o.duration_ns))
@@ -220,6 +223,7 @@ static void coordinate(void *arg)
         while (!b->run_ns) rt_sleep(RT_MS);
         merge(b);
     }
+    b->stop = false; /* an interrupt ends the measuring, not the cleaning; a second one does */
     if (!b->o.keep && ready) run_phase(b, &tidy, clean, "clean", false);
     if (tidy.failed)
         fprintf(stderr, "ingot bench: %llu objects could not be removed\n", (unsigned long long)tidy.failed);

@@ -120,8 +120,9 @@ bool work_bucket(struct conn *c, char why[160]); /* create the bucket unless it 
 
 /* ---- bench.c ---- */
 #define PATTERN_SIZE ((uint64_t)1 << 20)
-#define PUT_IDS      ((uint64_t)1 << 40) /* ids of objects put while measuring: PUT_IDS + (connection << 24) + n \
-                                          */
+#define PUT_IDS                                                                                              \
+    ((uint64_t)1 << 40) /* ids of objects put while measuring: PUT_IDS + (connection << 24) + n              \
+                         */
 struct bench {
     struct bench_options o;
     struct rt *rt;
@@ -134,6 +135,7 @@ struct bench {
     _Atomic bool measuring, stop;
     _Atomic uint64_t started,
         next_delete; /* operations begun (for --count); next prepared object to delete */
+    _Atomic int64_t measured_from;
     _Atomic uint64_t done_ops, done_bytes; /* for live progress */
     int64_t run_ns;
     uint64_t client_cpu_us, server_cpu_us;

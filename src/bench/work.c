@@ -25,7 +25,7 @@ static uint64_t next_random(struct conn *c)
 static void count(struct conn *c, enum bench_op op, int64_t from, int e, const struct reply *r, bool good,
                   uint64_t bytes)
 {
-    if (!c->b->measuring) return;
+    if (!c->b->measuring || (c->b->o.count && from < c->b->measured_from)) return;
     struct tally_op *t = &c->tally->op[op];
     if (e == 0 && good && !r->wrong) {
         hist_add(&t->lat, (uint64_t)(rt_now() - from) / 1000);
@@ -146,14 +146,23 @@ static void one_list(struct conn *c)
     count(c, BENCH_LIST, from, e, &r, r.status == 200, r.length);
 }
 
+/* Reads need the prepared objects: beside them only what this connection put is deleted, else the prepared
+ * ones first. */
+static bool key_to_delete(struct conn *c, uint64_t *id)
+{
+    const unsigned *mix = c->b->o.mix;
+    bool keep_prepared = mix[BENCH_GET] || mix[BENCH_HEAD];
+    if (!keep_prepared && (*id = c->b->next_delete++) < c->b->o.objects) return true;
+    if (!c->puts) return false;
+    *id = PUT_IDS + ((uint64_t)c->index << 24) + --c->puts;
+    return true;
+}
+
 static bool one_delete(struct conn *c)
 {
     struct reply r;
-    uint64_t id = c->b->next_delete++;
-    if (id >= c->b->o.objects) {
-        if (!c->puts) return false; /* the prepared objects are gone and none was put */
-        id = PUT_IDS + ((uint64_t)c->index << 24) + --c->puts;
-    }
+    uint64_t id;
+    if (!key_to_delete(c, &id)) return false;
     int64_t from = rt_now();
     int e = delete_object(c, id, &r);
     count(c, BENCH_DELETE, from, e, &r, r.status == 204, 0);

@@ -15,7 +15,7 @@ struct command {
     int (*run)(const struct command *self, int argc, char **argv); /* what follows the name */
 };
 
-extern const struct command cmd_server, cmd_check, cmd_recover, cmd_keys, cmd_config;
+extern const struct command cmd_server, cmd_check, cmd_recover, cmd_keys, cmd_config, cmd_bench;
 
 #define CMD_CONFIG_FILE "/etc/ingot/ingot.conf"
 
