@@ -14,14 +14,10 @@
 #include "base/arena.h"
 #include "base/errors.h"
 #include "body/body.h"
+#include "http/header.h"
 #include "rt/rt.h"
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_OPTIONS, HTTP_METHOD_OTHER };
-
-struct http_header {
-    struct str name;  /* lower-case */
-    struct str value; /* trimmed; bytes as sent */
-};
 
 struct http_exchange {
     /* request; everything lives in arena */
