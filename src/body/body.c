@@ -44,8 +44,8 @@ struct body *body_of_bytes(struct arena *a, struct str bytes)
 
 /* ---- all of a body at once ---- */
 
-/* Room for `need` bytes, of which n are in use: the memory at least doubles, so that copying stays linear, and
- * never passes `top`. What a client announces is not allocated before it comes. */
+/* Room for `need` bytes, of which n are in use: the memory at least doubles, so that copying stays linear,
+ * and never passes `top`. What a client announces is not allocated before it comes. */
 static char *grow(struct arena *a, char *p, size_t n, size_t *cap, size_t need, size_t top)
 {
     if (need <= *cap) return p;

@@ -1,9 +1,11 @@
-/* body: bytes that are pulled, once, in order. A request body as it comes in, an object's data as it goes out.
+/* body: bytes that are pulled, once, in order. A request body as it comes in, an object's data as it goes
+ * out.
  *
- * A source either comes from outside (HTTP, a blob, memory) or is a filter over another source. body_next gives a view of
- * the next bytes, owned by the source and valid until the next call on it; an empty view is the end. A source fails once
- * and then keeps failing with the same error. Filters own what they wrap: body_close closes the chain. Fiber context;
- * next may wait. Nothing here holds more than its declared bound (64 KiB unless a source says otherwise).
+ * A source either comes from outside (HTTP, a blob, memory) or is a filter over another source. body_next
+ * gives a view of the next bytes, owned by the source and valid until the next call on it; an empty view is
+ * the end. A source fails once and then keeps failing with the same error. Filters own what they wrap:
+ * body_close closes the chain. Fiber context; next may wait. Nothing here holds more than its declared bound
+ * (64 KiB unless a source says otherwise).
  */
 #ifndef BODY_BODY_H
 #define BODY_BODY_H
@@ -28,14 +30,17 @@ err body_next(struct body *b, struct str *out);
 void body_close(struct body *b); /* NULL is fine; closes inner after itself */
 
 struct body *body_of_bytes(struct arena *a, struct str bytes); /* bytes must outlive it */
-/* Hash what passes. The set is the caller's and outlives the filter; ask it for digests after the end was seen. */
+/* Hash what passes. The set is the caller's and outlives the filter; ask it for digests after the end was
+ * seen. */
 struct body *body_hashed(struct arena *a, struct body *inner, struct hash_set *set);
 /* Exactly n bytes: fewer is ERR_INCOMPLETE_BODY, more is `over`. */
 struct body *body_exact(struct arena *a, struct body *inner, uint64_t n, err over);
 /* At most n bytes: more is `over`. */
 struct body *body_capped(struct arena *a, struct body *inner, uint64_t n, err over);
-/* Check one digest when the end comes; `wrong` if it differs. Needs nothing from the caller but the expected bytes. */
-struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg, const struct hash_value *want, err wrong);
+/* Check one digest when the end comes; `wrong` if it differs. Needs nothing from the caller but the expected
+ * bytes. */
+struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg,
+                           const struct hash_value *want, err wrong);
 /* Read all into arena memory, at most max bytes (ERR_MAX_MESSAGE_LENGTH beyond). */
 err body_read_all(struct arena *a, struct body *b, size_t max, struct str *out);
 

@@ -121,8 +121,8 @@ static void verified_close(struct body *b)
 
 static const struct body_ops verified_ops = {"verified", verified_next, verified_close};
 
-struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg, const struct hash_value *want,
-                           err wrong)
+struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg,
+                           const struct hash_value *want, err wrong)
 {
     struct body_verified *f = ARENA_NEW(a, struct body_verified);
     if (!f) return NULL;

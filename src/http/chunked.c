@@ -65,14 +65,22 @@ static int step(struct chunked *c, unsigned char ch)
 {
     switch (c->state) {
     case SIZE_FIRST:
-    case SIZE: return in_size(c, ch);
-    case EXTENSION: return in_extension(c, ch);
-    case SIZE_LF: return after_size(c, ch);
-    case DATA_CR: return ch == '\r' ? DATA_LF : BAD;
-    case DATA_LF: return ch == '\n' ? SIZE_FIRST : BAD;
-    case TRAILER: return in_trailer(c, ch);
-    case TRAILER_LF: return after_trailer_line(c, ch);
-    default: return BAD;
+    case SIZE:
+        return in_size(c, ch);
+    case EXTENSION:
+        return in_extension(c, ch);
+    case SIZE_LF:
+        return after_size(c, ch);
+    case DATA_CR:
+        return ch == '\r' ? DATA_LF : BAD;
+    case DATA_LF:
+        return ch == '\n' ? SIZE_FIRST : BAD;
+    case TRAILER:
+        return in_trailer(c, ch);
+    case TRAILER_LF:
+        return after_trailer_line(c, ch);
+    default:
+        return BAD;
     }
 }
 

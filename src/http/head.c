@@ -1,5 +1,5 @@
 #include "http/head.h"
-#include <llhttp/llhttp.h>
+#include <llhttp.h>
 
 bool head_is_token(unsigned char c)
 {
@@ -135,14 +135,15 @@ static err run_llhttp(struct parse *ps, const char *p, size_t n)
     llhttp_errno_t e = HPE_OK;
     size_t skip = 0;
     if (!is_known_method(ps->h->method)) {
-        /* llhttp has a fixed list of methods, some with a grammar of their own. Any token is a method here, and all
-         * have the grammar of GET: the layer above says what is allowed. */
+        /* llhttp has a fixed list of methods, some with a grammar of their own. Any token is a method here,
+         * and all have the grammar of GET: the layer above says what is allowed. */
         skip = ps->h->method.n;
         e = llhttp_execute(&l, "GET", 3);
     }
     if (e == HPE_OK) e = llhttp_execute(&l, p + skip, n - skip);
     ps->h->minor = l.http_minor;
-    if (e == HPE_PAUSED && ps->done && l.error_pos == p + n && l.http_major == 1 && l.http_minor <= 1) return ERR_OK;
+    if (e == HPE_PAUSED && ps->done && l.error_pos == p + n && l.http_major == 1 && l.http_minor <= 1)
+        return ERR_OK;
     if (ps->full) return ERR_HEADERS_TOO_LARGE;
     if (e == HPE_INVALID_URL) return ERR_INVALID_URI;
     if (e == HPE_INVALID_TRANSFER_ENCODING && !(l.flags & F_CONTENT_LENGTH)) return ERR_NOT_IMPLEMENTED;

@@ -1,4 +1,5 @@
-/* What the files of http share: the per-loop state, a connection, and what a connection holds while it is busy. */
+/* What the files of http share: the per-loop state, a connection, and what a connection holds while it is
+ * busy. */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
 
@@ -8,12 +9,15 @@
 #include "http/io.h"
 #include <stdatomic.h>
 
-#define BIG_BYTES        ((size_t)64 << 10) /* a body buffer; also the two directions of TLS */
-#define DRAIN_BYTES      (64 << 10)         /* of an unread request body: read away up to this, else close */
-#define LINGER_BYTES     (16 << 20)         /* read and dropped at most before a close that must not reset */
-#define LINGER_NS        (2 * RT_SEC)
-#define LINGER_MAX       256 /* lingering connections of one loop; above, they are closed at once */
-#define CHUNK_SLACK      4096 /* read beyond the data of the chunk at hand: what may belong to the next message */
+#define HOLD_BYTES   ((size_t)16 << 10) /* a body up to this goes out in one write with its head */
+#define BIG_BYTES    ((size_t)64 << 10) /* a body buffer; also the two directions of TLS */
+#define DRAIN_BYTES  (64 << 10)         /* of an unread request body: read away up to this, else close */
+#define DRAIN_NS     (5 * RT_SEC)
+#define LINGER_BYTES (16 << 20) /* read and dropped at most before a close that must not reset */
+#define LINGER_NS    (2 * RT_SEC)
+#define LINGER_MAX   256  /* lingering connections of one loop; above, they are closed at once */
+#define CHUNK_SLACK  4096 /* read beyond the data of the chunk at hand: what may belong to the next message  \
+                           */
 #define WORKS_KEPT       64 /* free ones a loop keeps */
 #define BIGS_KEPT        32
 #define FORCED_WORKS_MAX 16 /* a loop: above the memory ceiling, to say so */
@@ -22,9 +26,8 @@
 struct http_out {
     char *p; /* header lines of http_set */
     size_t n, cap;
-    bool answered;    /* the head went out, or was tried */
-    bool retry_after; /* tell when to come back */
-    err failed;       /* of a body that broke before anything was sent */
+    bool answered; /* the head went out, or was tried */
+    err failed;    /* of a body that broke before anything was sent */
     char first[1536];
 };
 
@@ -39,7 +42,8 @@ struct http_reqbody {
     struct chunked chunks;
     const char *p, *end; /* bytes that came and were not handed out */
     char *big;           /* BIG_BYTES from the loop's pool, or NULL */
-    uint64_t got;        /* content bytes handed out */
+    size_t room_at;      /* offset in w->buf behind the head: where small bodies are read to */
+    int64_t deadline;    /* of draining; 0: each read has its own */
 };
 
 /* ---- what a connection holds only while a request is on its way ---- */
@@ -51,10 +55,11 @@ struct http_work {
     struct http_exchange x;
     struct http_reqbody body;
     struct http_out out;
+    char id[17];
     struct head head;
     struct head_scan scan;
     size_t start, end; /* bytes in buf that came and were not used */
-    char *buf;         /* s->buf_bytes */
+    char *buf;         /* s->buf_bytes, then HOLD_BYTES for the answer's body */
 };
 
 enum conn_phase { CONN_PARKED, CONN_STARVED, CONN_RUNNING };
@@ -66,7 +71,7 @@ struct http_conn {
     struct list link; /* hl->conns */
     struct list wait; /* hl->starved */
     struct http_io io;
-    struct http_work *w;  /* NULL while idle */
+    struct http_work *w;   /* NULL while idle */
     int64_t head_deadline; /* of the head being read; 0: none begun */
     int64_t accepted_at;
     uint32_t requests;
@@ -117,7 +122,6 @@ struct http_server {
     unsigned nloops;
     struct http_loop *loops;
     atomic_bool draining, cutting;
-    int64_t drain_began;
     _Atomic uint64_t conns_open, running, memory;
 };
 
@@ -130,7 +134,7 @@ static inline void count_up(_Atomic uint64_t *c, uint64_t n)
 /* ---- pool.c ---- */
 struct http_work *work_get(struct http_loop *hl, bool force); /* NULL at the ceiling */
 void work_put(struct http_loop *hl, struct http_work *w);
-void work_charge(struct http_loop *hl, struct http_work *w);  /* count what its arena took */
+void work_charge(struct http_loop *hl, struct http_work *w); /* count what its arena took */
 bool memory_left(const struct http_server *s, size_t n);
 char *big_get(struct http_loop *hl); /* NULL at the ceiling */
 void big_put(struct http_loop *hl, char *p);
@@ -141,7 +145,7 @@ const char *http_date(struct http_loop *hl); /* the Date of now; valid until the
 /* ---- reqbody.c ---- */
 void reqbody_init(struct http_conn *c, const char *p, const char *end);
 /* May the connection go on after an answer given now? */
-bool reqbody_can_keep(const struct http_conn *c);
+bool reqbody_can_keep(struct http_conn *c);
 /* After the answer: read away what is left of the body. false: the connection must close. */
 bool reqbody_finish(struct http_conn *c);
 
@@ -150,7 +154,7 @@ void reply_init(struct http_work *w);
 
 /* ---- conn.c ---- */
 void conn_accept(void *arg, struct rt_sock *sock, const struct rt_addr *peer);
-void conn_sweep(void *arg);   /* on the loop: end what a drain may end */
+void conn_sweep(void *arg);            /* on the loop: end what a drain may end */
 void conn_forget(struct http_conn *c); /* frees it; its socket is gone or goes with the runtime */
 
 /* ---- request.c ---- */

@@ -1,5 +1,6 @@
-/* What busy connections borrow from their loop: work areas, body buffers, request ids, the Date line. No locks: all of it
- * belongs to one loop. Memory counts against the server's ceiling while it is allocated, in use or kept for reuse. */
+/* What busy connections borrow from their loop: work areas, body buffers, request ids, the Date line. No
+ * locks: all of it belongs to one loop. Memory counts against the server's ceiling while it is allocated, in
+ * use or kept for reuse. */
 #include "http/internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
@@ -28,7 +29,7 @@ static void uncharge(struct http_server *s, size_t n)
 /* The struct, its buffer, and the arena's first unit, which stays with it. */
 static size_t work_bytes(const struct http_server *s)
 {
-    return sizeof(struct http_work) + s->buf_bytes + CHARGE_UNIT;
+    return sizeof(struct http_work) + s->buf_bytes + HOLD_BYTES + CHARGE_UNIT;
 }
 
 static void work_free(struct http_server *s, struct http_work *w)
@@ -43,7 +44,7 @@ static struct http_work *work_new(struct http_server *s)
 {
     struct http_work *w = calloc(1, sizeof *w);
     if (!w) return NULL;
-    w->buf = malloc(s->buf_bytes);
+    w->buf = malloc(s->buf_bytes + HOLD_BYTES);
     w->arena = arena_new(s->lim.arena_bytes);
     charge(s, work_bytes(s));
     if (w->buf && w->arena) return w;
@@ -145,8 +146,8 @@ void pool_free(struct http_loop *hl)
 
 /* ---- request ids ---- */
 
-/* A keyed permutation of (loop, counter): no two requests of a process share an id, and who sees some cannot say the
- * next without the key, which is random per process. An id is a name, not a secret. */
+/* A keyed permutation of (loop, counter): no two requests of a process share an id, and who sees some cannot
+ * say the next without the key, which is random per process. An id is a name, not a secret. */
 void make_id(struct http_loop *hl, char out[17])
 {
     uint64_t v = hl->next_id++ ^ hl->s->id_key[0];

@@ -1,0 +1,186 @@
+/* The body of a request as a pull source: what came with the head first, then reads of the socket; and what
+ * becomes of a body that the handler did not read.
+ *
+ * A refusal before "100 Continue". RFC 9110 10.1.1 lets the client leave its body out once it has seen a
+ * final status, and lets it send the body all the same; nothing on the wire says which. botocore and the SDKs
+ * leave it out and use the connection again, so closing would cost each refused upload a new connection, and
+ * reading the "body" would eat the next request. We go on with the next request, but only where the bytes
+ * that follow can hardly be a body:
+ *   - nothing of the body had arrived when the answer was made (else it is drained like any body);
+ *   - the answer came well before the time after which clients stop waiting for the 100 (1 s in curl,
+ * botocore, Go);
+ *   - no intermediary is on the way, so that the connection carries one client's requests and a body that
+ * looks like a request could only confuse who sent it. Otherwise the connection closes. If what follows is no
+ * request, it was the body: the connection ends unanswered.
+ */
+#include "http/internal.h"
+#include <errno.h>
+
+#define CONTINUE_WINDOW_NS (500 * RT_MS)
+
+static err fail(struct http_reqbody *b, err e)
+{
+    b->c->close_after = true;
+    return b->failed = e;
+}
+
+static err send_continue(struct http_reqbody *b)
+{
+    struct http_conn *c = b->c;
+    struct str line = STR("HTTP/1.1 100 Continue\r\n\r\n");
+    struct iovec iov = {(void *)(uintptr_t)line.p, line.n};
+    b->awaits_continue = false;
+    if (io_writev(&c->io, &iov, 1, rt_now() + c->hl->s->lim.write_ns, false) < 0) {
+        c->broken = true;
+        return ERR_INCOMPLETE_BODY;
+    }
+    c->w->x.bytes_out += line.n;
+    count_up(&c->hl->bytes_out, line.n);
+    return ERR_OK;
+}
+
+/* Where to read to, and how much: never past this message, but for a slack that fits the connection's buffer.
+ */
+static err choose_room(struct http_reqbody *b, char **at, size_t *n)
+{
+    struct http_conn *c = b->c;
+    uint64_t want = b->chunked ? (uint64_t)chunked_left(&b->chunks) + CHUNK_SLACK : b->left;
+    size_t room = c->hl->s->buf_bytes - b->room_at;
+    if (want > room && !b->big) b->big = big_get(c->hl);
+    *at = b->big ? b->big : c->w->buf + b->room_at;
+    if (b->big) room = BIG_BYTES;
+    *n = want < room ? (size_t)want : room;
+    return *n > 0 ? ERR_OK : ERR_NO_MEMORY;
+}
+
+static err fill(struct http_reqbody *b)
+{
+    struct http_conn *c = b->c;
+    if (b->awaits_continue) {
+        err e = send_continue(b);
+        if (e) return e;
+    }
+    char *at;
+    size_t n;
+    err e = choose_room(b, &at, &n);
+    if (e) return e;
+    work_charge(c->hl, c->w);
+    const char *note = rt_set_note("reading a request body");
+    ssize_t r = io_read(&c->io, at, n, b->deadline ? b->deadline : rt_now() + c->hl->s->lim.body_progress_ns);
+    rt_set_note(note);
+    if (r == -ETIMEDOUT) return ERR_REQUEST_TIMEOUT;
+    if (r <= 0) return ERR_INCOMPLETE_BODY;
+    count_up(&c->hl->bytes_in, (uint64_t)r);
+    b->p = at;
+    b->end = at + r;
+    return ERR_OK;
+}
+
+/* One step over the bytes at hand. true: *out is set, or the end was met. */
+static bool take(struct http_reqbody *b, struct str *out, err *e)
+{
+    if (!b->chunked) {
+        size_t n = (size_t)(b->end - b->p);
+        if (b->left < n) n = (size_t)b->left;
+        *out = str_of(b->p, n);
+        b->p += n;
+        b->left -= n;
+        b->done = b->left == 0;
+        return true;
+    }
+    switch (chunked_step(&b->chunks, &b->p, b->end, out)) {
+    case CHUNK_DATA:
+        return true;
+    case CHUNK_END:
+        b->done = true;
+        return true;
+    case CHUNK_BAD:
+        *e = ERR_BAD_REQUEST;
+        return true;
+    case CHUNK_MORE:
+        break;
+    }
+    return false;
+}
+
+static err reqbody_next(struct body *body, struct str *out)
+{
+    struct http_reqbody *b = CONTAINER(body, struct http_reqbody, b);
+    if (b->failed) return b->failed;
+    if (b->done) return ERR_OK;
+    err e = ERR_OK;
+    do {
+        if (b->p == b->end) e = fill(b);
+    } while (!e && !take(b, out, &e));
+    if (e) {
+        *out = STR_NONE;
+        return fail(b, e);
+    }
+    b->c->w->x.bytes_in += out->n;
+    return ERR_OK;
+}
+
+static const struct body_ops reqbody_ops = {"request", reqbody_next, NULL};
+
+void reqbody_init(struct http_conn *c, const char *p, const char *end)
+{
+    struct http_work *w = c->w;
+    const struct head *h = &w->head;
+    bool has = h->chunked || h->content_length > 0;
+    w->body = (struct http_reqbody){
+        .b = {.ops = &reqbody_ops,
+              .length = h->chunked              ? -1
+                        : h->content_length < 0 ? 0
+                                                : h->content_length},
+        .c = c,
+        .chunked = h->chunked,
+        .done = !has,
+        .awaits_continue = has && h->expect_continue && p == end,
+        .left = has && !h->chunked ? (uint64_t)h->content_length : 0,
+        .p = p,
+        .end = end,
+        .room_at = (size_t)(p - w->buf),
+    };
+    w->x.body = &w->body.b;
+    w->x.has_body = has;
+}
+
+/* Did the client start to send its body without waiting? Asked before the answer, so that it cannot be the
+ * next request. */
+static bool body_is_here(const struct http_conn *c)
+{
+    char byte;
+    int fd = rt_sock_fd(c->io.sock);
+    if (io_pending(&c->io)) return true;
+    return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+bool reqbody_can_keep(struct http_conn *c)
+{
+    struct http_reqbody *b = &c->w->body;
+    if (b->failed) return false;
+    if (b->done) return true;
+    if (b->awaits_continue) {
+        if (!body_is_here(c))
+            return !c->w->head.by_proxy && rt_now() - c->w->x.started_ns < CONTINUE_WINDOW_NS;
+        b->awaits_continue = false;
+    }
+    return b->chunked || b->left <= DRAIN_BYTES;
+}
+
+bool reqbody_finish(struct http_conn *c)
+{
+    struct http_reqbody *b = &c->w->body;
+    if (b->done) return true;
+    if (b->awaits_continue) {
+        c->body_may_come = true;
+        return true;
+    }
+    b->deadline = rt_now() + DRAIN_NS;
+    struct str v;
+    for (uint64_t n = 0; n <= DRAIN_BYTES; n += v.n) {
+        if (body_next(&b->b, &v)) return false;
+        if (v.n == 0) return true;
+    }
+    return false;
+}
