@@ -86,7 +86,7 @@ $(OUT)/obj/%.o: %.S
 # llhttp comes as C source in Debian's node-llhttp; its warnings are its own.
 $(OUT)/obj/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) -isystem /usr/share/include/llhttp $(OPT) -w -c -o $@ $<
+	$(call say,CC)$(CC) -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 $(OPT) -w -c -o $@ $<
 
 $(OUT)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)

@@ -98,6 +98,7 @@ static int on_value_complete(llhttp_t *l)
 {
     struct parse *ps = l->data;
     struct http_header *f = &ps->h->headers[ps->h->nheaders++];
+    if (f->name.n == 0) return -1; /* llhttp lets ": value" pass */
     f->value = f->value.p ? str_trim(f->value) : STR("");
     return 0;
 }
