@@ -10,7 +10,6 @@
 #include "http/internal.h"
 #include "base/assert.h"
 #include <errno.h>
-#include <netinet/tcp.h>
 
 #define RETRY_NS     (5 * RT_MS)
 #define FAIR_ROUNDS  16           /* pipelined requests served before others get a turn */
@@ -239,7 +238,7 @@ static bool has_input(const struct http_conn *c)
 static void sweep_one(struct http_conn *c, bool cutting)
 {
     if (c->phase == CONN_RUNNING) {
-        if (cutting && rt_sock_fd(c->io.sock) >= 0) shutdown(rt_sock_fd(c->io.sock), SHUT_RDWR);
+        if (cutting) rt_sock_abort(c->io.sock);
         return;
     }
     bool fresh = c->requests == 0 && rt_now() - c->accepted_at < NEW_GRACE_NS;

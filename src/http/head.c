@@ -17,6 +17,7 @@ static bool scan_line(struct head_scan *s, const char *line, size_t n, unsigned 
     n--;
     if (memchr(line, '\r', n) || memchr(line, 0, n)) return true;
     if (n > 0 && (line[0] == ' ' || line[0] == '\t')) return true; /* a folded line */
+    if (n > 0 && s->lines == 0 && !head_is_token((unsigned char)line[0])) return true;
     *why = ERR_OK;
     if (n == 0) return s->lines > 0;
     if (++s->lines > max_fields + 1) *why = ERR_HEADERS_TOO_LARGE;

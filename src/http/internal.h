@@ -15,9 +15,10 @@
 #define DRAIN_NS     (5 * RT_SEC)
 #define LINGER_BYTES (16 << 20) /* read and dropped at most before a close that must not reset */
 #define LINGER_NS    (2 * RT_SEC)
-#define LINGER_MAX   256  /* lingering connections of one loop; above, they are closed at once */
-#define CHUNK_SLACK  4096 /* read beyond the data of the chunk at hand: what may belong to the next message  \
-                           */
+#define LINGER_MAX   256 /* lingering connections of one loop; above, they are closed at once */
+#define CHUNK_SLACK                                                                                          \
+    4096 /* read beyond the data of the chunk at hand: what may belong to the next message                   \
+          */
 #define WORKS_KEPT       64 /* free ones a loop keeps */
 #define BIGS_KEPT        32
 #define FORCED_WORKS_MAX 16 /* a loop: above the memory ceiling, to say so */
