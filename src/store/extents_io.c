@@ -1,0 +1,106 @@
+/* Writing to a file, and flushing it for all that wait. */
+#include "store/extents_impl.h"
+#include "base/log.h"
+
+#include <errno.h>
+
+/* Whole writes. Progress counts in whole pages, so that a retry stays aligned for O_DIRECT. */
+static int write_whole(int fd, const char *p, size_t n, uint64_t off)
+{
+    for (int stuck = 0; n > 0;) {
+        struct iovec iov = {(void *)(uintptr_t)p, n};
+        ssize_t put = sys->pwritev(fd, &iov, 1, off, 0);
+        if (put < 0 && put != -EINTR) return (int)put;
+        size_t whole = put < 0 ? 0 : (size_t)put & ~(size_t)(EXT_ALIGN - 1);
+        if (whole == 0 && ++stuck > 16) return -EIO;
+        p += whole;
+        n -= whole;
+        off += whole;
+    }
+    return 0;
+}
+
+void ext_write_job(void *arg)
+{
+    struct ext_write *w = arg;
+    struct extents *x = w->f->x;
+    w->rc = 0;
+    if (w->prealloc && atomic_load(&x->fallocates)) {
+        do w->rc = sys->fallocate(w->f->wfd, 0, w->off, w->prealloc);
+        while (w->rc == -EINTR);
+        if (w->rc == -EOPNOTSUPP || w->rc == -ENOSYS) { /* not on this file system: writes will find out */
+            atomic_store(&x->fallocates, false);
+            w->rc = 0;
+        }
+    }
+    for (int i = 0; i < w->nruns && w->rc == 0; i++)
+        w->rc = write_whole(w->f->wfd, w->run[i].p, w->run[i].n, w->run[i].off);
+}
+
+err ext_write_runs(struct ext_write *w)
+{
+    struct ext_file *f = w->f;
+    if (atomic_load(&f->failed)) {
+        w->rc = -EIO;
+        return ERR_IO;
+    }
+    rt_work("extent write", ext_write_job, w);
+    if (w->rc == 0) return ERR_OK;
+    err e = ext_io_error(f->x, w->rc, "write", f->number, w->off);
+    if (e == ERR_IO) atomic_store(&f->retire, true);
+    return e;
+}
+
+struct sync_job {
+    int fd, rc;
+};
+
+static void sync_job(void *arg)
+{
+    struct sync_job *j = arg;
+    j->rc = sys->fdatasync(j->fd);
+}
+
+/* Flush once, for every arrival up to now; flush_mu held, given up meanwhile. A failed flush is never asked
+ * again: the kernel may have dropped the pages and would say yes. */
+static void lead(struct ext_file *f)
+{
+    struct extents *x = f->x;
+    uint64_t upto = f->flush_want;
+    f->flushing = true;
+    rt_mutex_unlock(&f->flush_mu);
+    struct sync_job j = {.fd = f->wfd};
+    rt_work("extent flush", sync_job, &j);
+    atomic_fetch_add(&x->flushes, 1);
+    if (j.rc < 0) {
+        atomic_store(&f->failed, true);
+        atomic_fetch_add(&x->io_errors, 1);
+        LOG_ERROR("extent file: flush failed, nothing more is written to it", LF_U("file", f->number),
+                  LF_I("errno", -j.rc));
+    }
+    rt_mutex_lock(&f->flush_mu);
+    f->flushing = false;
+    if (j.rc < 0)
+        f->flush_err = err_of_errno(-j.rc);
+    else
+        f->flush_done = upto;
+    rt_cond_broadcast(&f->flush_cond);
+}
+
+err ext_flush(struct ext_file *f)
+{
+    CHECK_MAGIC(f, EXTFILE_MAGIC);
+    ASSERT(f->pins > 0);
+    atomic_fetch_add(&f->x->flush_waiters, 1);
+    rt_mutex_lock(&f->flush_mu);
+    uint64_t mine = ++f->flush_want;
+    while (f->flush_done < mine && !f->flush_err) {
+        if (f->flushing)
+            rt_cond_wait(&f->flush_cond, &f->flush_mu, RT_FOREVER);
+        else
+            lead(f);
+    }
+    err e = f->flush_done < mine ? f->flush_err : ERR_OK;
+    rt_mutex_unlock(&f->flush_mu);
+    return e;
+}

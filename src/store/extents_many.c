@@ -1,0 +1,122 @@
+/* Many small blobs at once: packed into runs of up to RUN_MAX bytes, one write a run, one flush for all. */
+#include "store/extents_impl.h"
+
+#define RUN_MAX ((size_t)2 << 20)
+
+struct run {
+    struct ext_file *f;
+    uint64_t off, len;
+};
+
+static uint64_t small_len(const struct extent_small *s)
+{
+    ASSERT(s->data.n <= EXTENT_SMALL_MAX && s->owner.n <= EXT_OWNER_MAX && s->blob_id != 0);
+    return ext_disk_len(s->data.n, s->owner.n);
+}
+
+/* How many of v fit into one run, and its length. */
+static size_t fit(const struct extent_small *v, size_t n, uint64_t *len)
+{
+    size_t k = 0;
+    *len = 0;
+    for (; k < n; k++) {
+        uint64_t one = small_len(&v[k]);
+        if (*len + one > RUN_MAX) break;
+        *len += one;
+    }
+    return k;
+}
+
+static void encode(struct extent_small *s, const struct run *r, uint64_t at, unsigned char *buf, int64_t now)
+{
+    uint64_t sums[EXTENT_SMALL_MAX / EXT_BLOCK], nsums = ext_sums(s->data.n);
+    for (uint64_t i = 0; i < nsums; i++) {
+        size_t left = s->data.n - (size_t)i * EXT_BLOCK;
+        sums[i] =
+            ext_block_hash(s->blob_id, 0, i, s->data.p + i * EXT_BLOCK, left < EXT_BLOCK ? left : EXT_BLOCK);
+    }
+    struct ext_head h = {
+        .flags = EXT_F_SEALED | EXT_F_LAST,
+        .file = r->f->number,
+        .owner_len = (uint32_t)s->owner.n,
+        .offset = r->off + at,
+        .blob_id = s->blob_id,
+        .blob_size = s->data.n,
+        .data_len = s->data.n,
+        .disk_len = small_len(s),
+        .created_ms = now,
+    };
+    unsigned char *head = buf + at, *data = head + EXT_HEAD;
+    size_t padded = (size_t)ext_align(s->data.n);
+    if (s->data.n) memcpy(data, s->data.p, s->data.n);
+    memset(data + s->data.n, 0, padded - s->data.n);
+    ext_seal_head(&h, r->f->seed, sums, s->owner, head, data + padded);
+    s->place = (struct extent_place){h.file, 0, h.offset, h.disk_len, h.data_len};
+}
+
+static err write_run(struct extents *x, struct extent_small *v, size_t n, uint64_t len, unsigned char *buf,
+                     struct run *r)
+{
+    err e = ext_reserve(x, EXT_SMALL, len, &r->f, &r->off);
+    if (e) return e;
+    r->len = len;
+    uint64_t at = 0;
+    int64_t now = sys->real_ms();
+    for (size_t i = 0; i < n; i++) {
+        encode(&v[i], r, at, buf, now);
+        at += v[i].place.disk_len;
+    }
+    struct ext_write io = {
+        .f = r->f, .off = r->off, .prealloc = len, .run = {{buf, len, r->off}}, .nruns = 1};
+    return ext_write_runs(&io);
+}
+
+static err write_all(struct extents *x, struct extent_small *v, size_t n, unsigned char *buf,
+                     struct run *runs, size_t *nruns)
+{
+    for (size_t at = 0; at < n;) {
+        uint64_t len;
+        size_t k = fit(v + at, n - at, &len);
+        struct run *r = &runs[*nruns];
+        err e = write_run(x, v + at, k, len, buf, r);
+        if (r->f) ++*nruns;
+        if (e) return e;
+        at += k;
+    }
+    for (size_t i = 0; i < *nruns; i++) {
+        err e = i + 1 == *nruns || runs[i].f != runs[i + 1].f ? ext_flush(runs[i].f) : ERR_OK;
+        if (e) return e;
+    }
+    return ERR_OK;
+}
+
+err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
+{
+    CHECK_MAGIC(x, EXTENTS_MAGIC);
+    ASSERT(!x->read_only);
+    uint64_t total = 0;
+    for (size_t i = 0; i < n; i++) total += small_len(&v[i]);
+    if (n == 0) return ERR_OK;
+    uint64_t memory = total < RUN_MAX ? total : RUN_MAX;
+    if (!rt_sem_take(&x->memory, (int64_t)memory, rt_now() + 2 * RT_SEC)) return ERR_NO_MEMORY;
+    atomic_fetch_add(&x->memory_used, memory);
+    unsigned char *buf = ext_buf_take(x, memory);
+    struct run *runs = calloc(n, sizeof *runs); /* at most one a blob */
+    size_t nruns = 0;
+    err e = buf && runs ? write_all(x, v, n, buf, runs, &nruns) : ERR_NO_MEMORY;
+    for (size_t i = 0; i < nruns; i++) {
+        if (e) {
+            ext_free_range(runs[i].f, runs[i].off, runs[i].len, true);
+            continue;
+        }
+        rt_mutex_lock(&x->mu);
+        runs[i].f->live += runs[i].len;
+        rt_mutex_unlock(&x->mu);
+        ext_unpin(runs[i].f, 1);
+    }
+    free(runs);
+    ext_buf_give(x, buf, memory);
+    atomic_fetch_sub(&x->memory_used, memory);
+    rt_sem_give(&x->memory, (int64_t)memory);
+    return e;
+}
