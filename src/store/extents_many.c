@@ -14,16 +14,23 @@ static uint64_t small_len(const struct extent_small *s)
     return ext_disk_len(s->data.n, s->owner.n);
 }
 
+static uint64_t run_max(const struct extents *x)
+{
+    uint64_t file = x->file_max - EXT_START;
+    return file < RUN_MAX ? file : RUN_MAX;
+}
+
 /* How many of v fit into one run, and its length. */
-static size_t fit(const struct extent_small *v, size_t n, uint64_t *len)
+static size_t fit(const struct extents *x, const struct extent_small *v, size_t n, uint64_t *len)
 {
     size_t k = 0;
     *len = 0;
     for (; k < n; k++) {
         uint64_t one = small_len(&v[k]);
-        if (*len + one > RUN_MAX) break;
+        if (*len + one > run_max(x)) break;
         *len += one;
     }
+    ASSERT(k > 0);
     return k;
 }
 
@@ -76,7 +83,7 @@ static err write_all(struct extents *x, struct extent_small *v, size_t n, unsign
 {
     for (size_t at = 0; at < n;) {
         uint64_t len;
-        size_t k = fit(v + at, n - at, &len);
+        size_t k = fit(x, v + at, n - at, &len);
         struct run *r = &runs[*nruns];
         err e = write_run(x, v + at, k, len, buf, r);
         if (r->f) ++*nruns;
@@ -97,7 +104,7 @@ err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) total += small_len(&v[i]);
     if (n == 0) return ERR_OK;
-    uint64_t memory = total < RUN_MAX ? total : RUN_MAX;
+    uint64_t memory = total < run_max(x) ? total : run_max(x);
     if (!rt_sem_take(&x->memory, (int64_t)memory, rt_now() + 2 * RT_SEC)) return ERR_NO_MEMORY;
     atomic_fetch_add(&x->memory_used, memory);
     unsigned char *buf = ext_buf_take(x, memory);
