@@ -28,6 +28,8 @@ struct objects_options {
 };
 err objects_new(const struct objects_options *o, struct objects **out); /* call before serving; reads the system shard */
 void objects_start(struct objects *o); /* background sweeper (completed-upload marks …); on a running rt */
+err objects_sweep(struct objects *o);  /* what the sweeper does now and then, once: results of uploads that completed a day ago,
+                                          shards of buckets that were deleted or never came to be */
 void objects_free(struct objects *o);
 
 /* ---- buckets ---- */
