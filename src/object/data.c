@@ -26,7 +26,7 @@ err data_parts(struct objects *o, struct arena *a, uint64_t bucket, const struct
     err e = table_decode(a, r->f[REC_TABLE], &t);
     if (e) return e;
     if (r->parts > OBJ_PART_MAX_NUMBER) return ERR_CORRUPT;
-    struct part *v = ARENA_ARRAY(a, struct part, r->parts);
+    struct part *v = ARENA_ARRAY(a, struct part, (size_t)r->parts);
     if (!v) return ERR_NO_MEMORY;
     *parts = v;
     e = load_all(o, a, bucket, &t, v, r->parts, n);
