@@ -21,7 +21,6 @@ static int report(struct check_report *r, bool json)
     bool clean = true;
     for (size_t i = 0; i < n; i++) clean = clean && !(numbers[i].finding && numbers[i].value);
     cmd_report(clean ? "clean" : "findings", numbers, n, buf_view(&r->lines), json);
-    buf_free(&r->lines);
     return clean ? CMD_OK : CMD_FINDINGS;
 }
 
@@ -48,6 +47,7 @@ static int run(const struct command *self, int argc, char **argv)
     err e = engine_check(&o, &r, why);
     cmd_progress_end(&progress);
     code = e ? cmd_refuse(why, CMD_CANNOT) : report(&r, json);
+    buf_free(&r.lines);
     config_free(c);
     return code;
 }

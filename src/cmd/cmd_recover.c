@@ -9,7 +9,6 @@ static int report(struct recover_report *r, bool json)
     };
     cmd_report(r->lost_records ? "findings" : "recovered", numbers, sizeof numbers / sizeof *numbers,
                buf_view(&r->lines), json);
-    buf_free(&r->lines);
     return r->lost_records ? CMD_FINDINGS : CMD_OK;
 }
 
@@ -26,6 +25,7 @@ static int run(const struct command *self, int argc, char **argv)
     err e = engine_recover(config_z(c, SET_DATA), cmd_progress_start(&progress), &r, why);
     cmd_progress_end(&progress);
     code = e ? cmd_refuse(why, CMD_CANNOT) : report(&r, json);
+    buf_free(&r.lines);
     config_free(c);
     return code;
 }

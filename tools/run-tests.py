@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Run test suites one after another and count every case; the last line is "N passed, N failed[, N skipped]".
+
+Usage: run-tests.py fast | all | NAME...   (run-tests.py list names them)
+
+What failed is printed in full below its suite; what was skipped with its reason."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+PYTHON = ROOT / ".venv" / "bin" / "python"
+JOBS = str(os.cpu_count() or 2)
+
+
+class Outcome:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.notes = []  # printed below the suite's line
+
+    def case(self, ok, name, output=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.notes.append(f"FAILED {name}\n{output[-12000:]}")
+
+
+def run(command, timeout, env=None):
+    """(exit code, output); a command that takes too long is killed and has code -1."""
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True) as process:
+        try:
+            output = process.communicate(timeout=timeout)[0]
+            return process.returncode, output
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            return -1, process.communicate()[0] + f"\nkilled after {timeout} s"
+
+
+def make(*arguments):
+    return ["make", "--no-print-directory", f"-j{JOBS}", *arguments]
+
+
+def one(command, timeout=600, env=None):
+    """A suite of one case: the command's exit code."""
+    def suite(name):
+        outcome = Outcome()
+        code, output = run(command, timeout, env)
+        outcome.case(code == 0, name, output)
+        return outcome
+    return suite
+
+
+def unit_programs(variant, only):
+    sources = sorted((ROOT / "tests").glob("unit/**/*_test.c")) + sorted((ROOT / "tests").glob("conformance/**/*_test.c"))
+    programs = [BUILD / variant / s.relative_to(ROOT).with_suffix("") for s in sources]
+    return [p for p in programs if not only or re.search(only, str(p))]
+
+
+CMOCKA_COUNT = re.compile(r"^\[ *(PASSED|FAILED|SKIPPED|ERROR) *\] (\d+) test", re.M)
+CMOCKA_SKIPPED = re.compile(r"^\[ *SKIPPED *\] (?!\d)(.*)", re.M)
+
+
+def count_cmocka(outcome, program, code, output):
+    counts = {"PASSED": 0, "FAILED": 0, "SKIPPED": 0, "ERROR": 0}
+    for kind, number in CMOCKA_COUNT.findall(output):
+        counts[kind] += int(number)
+    failed = counts["FAILED"] + counts["ERROR"]
+    if code != 0 and failed == 0:
+        failed = 1  # a crash, a sanitizer's finding, a time-out
+    outcome.passed += counts["PASSED"]
+    outcome.failed += failed
+    outcome.skipped += counts["SKIPPED"]
+    name = program.relative_to(ROOT)
+    if failed:
+        outcome.notes.append(f"FAILED {name}\n{output[-12000:]}")
+    elif counts["PASSED"] + counts["SKIPPED"] == 0:
+        outcome.case(False, name, "it ran no test\n" + output)
+    for reason in set(CMOCKA_SKIPPED.findall(output)):
+        outcome.notes.append(f"skipped {name}: {reason}")
+
+
+def units(variant, only=None):
+    """The C unit and conformance programs of one variant; each is built and run by itself."""
+    def suite(name):
+        outcome = Outcome()
+        programs = unit_programs(variant, only)
+        code, output = run(make(f"VARIANT={variant}", *[str(p.relative_to(ROOT)) for p in programs]), 900)
+        if code != 0:
+            outcome.case(False, f"{name}: build", output)
+            return outcome
+        for program in programs:
+            code, output = run([str(program)], 300, {"LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0"})
+            count_cmocka(outcome, program, code, output)
+        return outcome
+    return suite
+
+
+def count_junit(outcome, path):
+    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}"
+        bad = [e for e in case if e.tag in ("failure", "error")]
+        skipped = case.find("skipped")
+        if bad:
+            outcome.case(False, name, "\n".join((e.get("message") or "") + "\n" + (e.text or "") for e in bad))
+        elif skipped is not None:
+            outcome.skipped += 1
+            outcome.notes.append(f"skipped {name}: {skipped.get('message')}")
+        else:
+            outcome.passed += 1
+
+
+def pytest(folder, variant="release", backend="auto", timeout=900, marks=None, env=None):
+    """A folder of pytest cases against one build and back-end."""
+    def suite(name):
+        outcome = Outcome()
+        report = BUILD / "test" / f"{name.replace(' ', '-')}.xml"
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.unlink(missing_ok=True)
+        command = [str(PYTHON), "-m", "pytest", f"tests/{folder}", f"--junitxml={report}", *(["-m", marks] if marks else [])]
+        code, output = run(command, timeout, {"INGOT_TEST_VARIANT": variant, "INGOT_TEST_BACKEND": backend, **(env or {})})
+        if report.exists():
+            count_junit(outcome, report)
+        if code != 0 and outcome.failed == 0:
+            outcome.case(False, f"{name}: pytest left with {code}", output)
+        return outcome
+    return suite
+
+
+def fuzz(seconds):
+    """Every fuzz target for some seconds; each is a case."""
+    def suite(name):
+        outcome = Outcome()
+        targets = [p.stem.removeprefix("fuzz_") for p in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c"))]
+        code, output = run(make("VARIANT=fuzz", "fuzz-bins"), 900)
+        if code != 0:
+            outcome.case(False, f"{name}: build", output)
+            return outcome
+        for target in targets:
+            code, output = run(make("fuzz", f"FUZZ={target}", f"FUZZ_SECONDS={seconds}"), seconds + 120)
+            outcome.case(code == 0, f"fuzz {target}", output)
+        return outcome
+    return suite
+
+
+def docs(name):
+    """Pages made by the program say what the program says."""
+    outcome = Outcome()
+    code, output = run([str(BUILD / "release" / "ingot"), "config", "--markdown"], 20)
+    outcome.case(code == 0 and output == (ROOT / "docs" / "settings.md").read_text(), "docs/settings.md",
+                 "it is not what `build/ingot config --markdown` prints; run `make docs`")
+    return outcome
+
+
+def format_check():
+    files = [str(p.relative_to(ROOT)) for top in ("src", "tests") for p in sorted((ROOT / top).rglob("*.[ch]"))]
+    return one(["clang-format", "--dry-run", "-Werror", *files], 120)
+
+
+SUITES = {
+    "build gcc": one(make("VARIANT=release", "build/release/ingot"), 900),
+    "build clang": one(make("VARIANT=clang", "build/clang/ingot"), 900),
+    "build asan": one(make("VARIANT=asan", "build/asan/ingot"), 900),
+    "format": format_check(),
+    "includes": one(["python3", "tools/check-includes.py"], 120),
+    "tidy": one(make("tidy"), 900),
+    "docs": docs,
+    "unit release": units("release"),
+    "unit asan": units("asan"),
+    "unit tsan": units("tsan", r"/(rt|store|conformance|metrics)/"),
+    "wire smoke": pytest("wire", marks="smoke"),
+    "wire epoll": pytest("wire", backend="epoll"),
+    "wire uring": pytest("wire", backend="uring"),
+    "wire asan epoll": pytest("wire", variant="asan", backend="epoll"),
+    "wire asan uring": pytest("wire", variant="asan", backend="uring"),
+    "crash": pytest("crash", timeout=600),
+    "clients": pytest("clients", timeout=900),
+    "fuzz": fuzz(5),
+}
+FAST = ["build gcc", "format", "includes", "docs", "unit release", "wire smoke"]
+ALL = [name for name in SUITES if name != "wire smoke"]
+
+
+def run_suite(name):
+    began = time.monotonic()
+    outcome = SUITES[name](name)
+    mark = "FAIL" if outcome.failed else "ok"
+    skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+    print(f"{mark:4}  {name:16} {outcome.passed:5} passed, {outcome.failed} failed{skipped}  {time.monotonic() - began:7.1f} s", flush=True)
+    for note in outcome.notes:
+        print("      " + note.replace("\n", "\n      "), flush=True)
+    return outcome
+
+
+def main(arguments):
+    names = {"fast": FAST, "all": ALL}.get(" ".join(arguments), arguments)
+    if not names or names == ["list"]:
+        print("\n".join(SUITES))
+        return 2 if not names else 0
+    unknown = [n for n in names if n not in SUITES]
+    if unknown:
+        print(f"run-tests.py: '{unknown[0]}' is unknown; `run-tests.py list` names the suites", file=sys.stderr)
+        return 2
+    outcomes = [run_suite(name) for name in names]
+    passed, failed, skipped = (sum(getattr(o, k) for o in outcomes) for k in ("passed", "failed", "skipped"))
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+sys.exit(main(sys.argv[1:]))
