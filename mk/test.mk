@@ -3,7 +3,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: deps-test venv wire clients crash
+.PHONY: deps-test venv wire clients crash tidy docs format
 
 deps-test: ## install what the tests need
 	@sh tools/deps.sh test
@@ -23,3 +23,24 @@ clients: $(BIN) $(VENV)/.done ## whole clients: SDKs, restic, rclone, s3cmd, aws
 
 crash: $(BIN) $(VENV)/.done ## kill -9 under load (INGOT_CRASH_ROUNDS=1000 for the long run)
 	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/crash -s $(T)
+
+test: deps-test $(VENV)/.done ## everything: ends with "N passed, N failed"
+	@python3 tools/run-tests.py all
+
+test-fast: deps-test $(VENV)/.done ## for every change: build, format, unit tests, the short wire tests
+	@python3 tools/run-tests.py fast
+
+docs: $(BIN) ## write the pages that come from tables
+	@$(BIN) config --markdown > docs/settings.md
+
+format: ## clang-format everything
+	@clang-format -i $$(find src tests -name '*.[ch]')
+
+# A file is looked at again when it, a header or the choice of checks changed.
+HEADERS := $(shell find src -name '*.h' -o -name '*.def')
+tidy: $(patsubst %.c,build/tidy/%.ok,$(SRCS)) ## clang-tidy, the checks of .clang-tidy
+
+build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- -std=c17 $(CPPFLAGS) 2>/dev/null
+	@touch $@
