@@ -74,14 +74,18 @@ bool observe_init(struct server *s)
 static void access_line(const struct http_exchange *x, const struct api_request *rq, unsigned operation,
                         int64_t ns)
 {
-    struct str none = STR("");
-    /* Of the target only the path: a query may carry a presigned signature. */
+    double ms = (double)(ns / 1000) / 1000;
+    if (!rq) { /* of the target only the path: a query may carry a presigned signature */
+        LOG_INFO("request", LF_S("id", x->id), LF_Z("remote", x->peer_text), LF_S("method", x->method_name),
+                 LF_S("path", x->path), LF_Z("op", operation_name(operation)), LF_I("status", x->status),
+                 LF_U("in", x->bytes_in), LF_U("out", x->bytes_out), LF_D("ms", ms));
+        return;
+    }
     LOG_INFO("request", LF_S("id", x->id), LF_Z("remote", x->peer_text), LF_S("method", x->method_name),
-             LF_S("path", x->path), LF_Z("op", operation_name(operation)),
-             LF_S("bucket", rq ? rq->bucket : none), LF_S("key", rq ? rq->key : none),
-             LF_I("status", x->status), LF_S("error", rq && rq->failed ? err_s3_code(rq->failed) : none),
-             LF_U("in", x->bytes_in), LF_U("out", x->bytes_out), LF_D("ms", (double)ns / 1e6),
-             LF_S("who", rq && rq->who ? rq->who->access_key : none));
+             LF_Z("op", operation_name(operation)), LF_S("bucket", rq->bucket), LF_S("key", rq->key),
+             LF_I("status", x->status), LF_S("error", rq->failed ? err_s3_code(rq->failed) : STR("")),
+             LF_U("in", x->bytes_in), LF_U("out", x->bytes_out), LF_D("ms", ms),
+             LF_S("who", rq->who ? rq->who->access_key : STR("")));
 }
 
 void observe_done(struct server *s, struct http_exchange *x)
