@@ -60,7 +60,7 @@ def test_the_documentation_of_settings_is_current():
 def test_each_help_teaches_by_example(command):
     done = run_ingot(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
-    assert f"ingot {command}" in done.stdout and "xamples:" in done.stdout
+    assert done.stdout.count(f"  ingot {command}") >= 2  # examples
     assert max(len(line) for line in done.stdout.splitlines()) <= 120
 
 
