@@ -75,16 +75,16 @@ $(LIB): $(LIB_OBJS)
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(OUT)/obj/%.o: %.c
+$(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/obj/%.o: %.S
+$(OUT)/obj/%.o: %.S Makefile
 	@mkdir -p $(@D)
 	$(call say,AS)$(CC) -c -o $@ $<
 
 # llhttp comes as C source in Debian's node-llhttp; its warnings are its own.
-$(OUT)/obj/llhttp/%.o: /usr/share/llhttp/%.c
+$(OUT)/obj/llhttp/%.o: /usr/share/llhttp/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 $(OPT) -w -c -o $@ $<
 
