@@ -1,5 +1,5 @@
-/* iam: whether. Given who asks and the (action, resource) pairs that a request needs, says yes or no; the policy engine
- * drops in behind iam_allow. For now the root identities may all, anonymous nothing.
+/* iam: whether. Given who asks and the (action, resource) pairs that a request needs, says yes or no; the
+ * policy engine drops in behind iam_allow. For now the root identities may all, anonymous nothing.
  */
 #ifndef IAM_IAM_H
 #define IAM_IAM_H
@@ -7,7 +7,7 @@
 #include "auth/auth.h"
 
 struct iam_need {
-    const char *action; /* "s3:GetObject"; COS rows name the same actions */
+    const char *action;                 /* "s3:GetObject"; COS rows name the same actions */
     struct str bucket, key, version_id; /* resource; bucket n 0: the service */
 };
 #define IAM_NEEDS_MAX 8

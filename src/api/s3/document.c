@@ -1,0 +1,43 @@
+/* XML bodies: bounded before they are read, digests checked, then parsed. */
+#include "api/s3/s3.h"
+
+bool s3_has_body_digest(const struct api_request *rq)
+{
+    enum hash_alg alg;
+    if (http_has_header(rq->x, "content-md5") || auth_trailer_declared(rq, &alg)) return true;
+    S3_EACH_CHECKSUM(a) if (api_header(rq, s3_checksum_name(a)).p) return true;
+    return false;
+}
+
+static err check_one(enum hash_alg alg, const struct hash_value *want, struct str doc)
+{
+    struct hash_value got;
+    hash_once(alg, doc.p, doc.n, &got);
+    return memcmp(got.b, want->b, hash_size(alg)) == 0 ? ERR_OK : ERR_BAD_DIGEST;
+}
+
+static err check_digests(struct obj_put_in *in, struct str doc)
+{
+    err e = in->at_end ? in->at_end(in->arg, in) : ERR_OK;
+    for (int alg = 0; alg < HASH_ALGS && !e; alg++)
+        if (in->expect_bits & HASH_BIT(alg)) e = check_one((enum hash_alg)alg, &in->expect[alg], doc);
+    return e;
+}
+
+err s3_read_xml(struct api_request *rq, size_t max, bool may_be_empty, const char *root_name,
+                struct xml_node **root)
+{
+    struct obj_put_in digests = {.size = -1};
+    enum hash_alg alg;
+    struct str doc;
+    *root = NULL;
+    if (rq->payload_length > (int64_t)max) return ERR_MAX_MESSAGE_LENGTH;
+    err e = s3_upload_checksums(rq, &digests, &alg);
+    if (!e) e = body_read_all(rq->arena, rq->body, max, &doc);
+    if (!e) e = check_digests(&digests, doc);
+    if (e) return e;
+    if (doc.n == 0) return may_be_empty ? ERR_OK : ERR_MALFORMED_XML;
+    e = xml_parse(rq->arena, doc, root);
+    if (!e && !str_eq((*root)->name, str_c(root_name))) e = ERR_MALFORMED_XML;
+    return e;
+}

@@ -1,0 +1,46 @@
+/* The headers that describe an object, and what response-* parameters make of them. */
+#include "api/s3/s3.h"
+
+void s3_set_version(struct api_request *rq, struct str version_id)
+{
+    if (version_id.n) s3_set(rq, "x-amz-version-id", version_id);
+}
+
+static void set_content(struct api_request *rq, const char *header, const char *override, struct str stored)
+{
+    struct str v;
+    if (!api_param(rq, override, &v)) v = stored;
+    if (v.n) s3_set(rq, header, v);
+}
+
+static void set_user(struct api_request *rq, const struct obj_meta *m)
+{
+    char name[11 + OBJ_USER_META_MAX + 1] = "x-amz-meta-";
+    for (size_t i = 0; i < m->nuser; i++) {
+        struct str n = str_slice(m->user[i].name, 0, OBJ_USER_META_MAX);
+        if (n.n) memcpy(name + 11, n.p, n.n);
+        name[11 + n.n] = 0;
+        s3_set(rq, name, m->user[i].value);
+    }
+}
+
+void s3_set_object(struct api_request *rq, const struct obj_info *i)
+{
+    const struct obj_meta *m = &i->meta;
+    if (i->etag.n) s3_set(rq, "etag", s3_quoted(rq->arena, i->etag));
+    s3_set(rq, "last-modified", s3_http_date(rq->arena, i->modified_ms));
+    s3_set_version(rq, i->version_id);
+    set_content(rq, "content-type", "response-content-type",
+                m->content_type.n ? m->content_type : STR("binary/octet-stream"));
+    set_content(rq, "cache-control", "response-cache-control", m->cache_control);
+    set_content(rq, "content-disposition", "response-content-disposition", m->content_disposition);
+    set_content(rq, "content-encoding", "response-content-encoding", m->content_encoding);
+    set_content(rq, "content-language", "response-content-language", m->content_language);
+    set_content(rq, "expires", "response-expires", m->expires);
+    s3_set(rq, "accept-ranges", STR("bytes"));
+    set_user(rq, m);
+    if (m->website_redirect.n) s3_set(rq, "x-amz-website-redirect-location", m->website_redirect);
+    if (m->storage_class.n && !str_eq(m->storage_class, STR("STANDARD")))
+        s3_set(rq, "x-amz-storage-class", m->storage_class);
+    if (m->ntags) http_set_u64(rq->x, "x-amz-tagging-count", m->ntags);
+}
