@@ -57,7 +57,6 @@ void api_fail(struct api_request *rq, err e)
     api_common_headers(rq);
     /* No internal detail reaches a client. */
     struct str detail = status >= 500 && e != ERR_NOT_IMPLEMENTED ? STR_NONE : rq->error_detail;
-    if (status == 503) http_set_z(x, "retry-after", "1");
     for (unsigned i = 0; i < rq->nkept; i++) http_set(x, rq->kept[i].name.p, rq->kept[i].value);
     if (status != 304) http_set_z(x, "content-type", "application/xml");
     struct buf b;

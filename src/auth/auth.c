@@ -86,11 +86,6 @@ const struct auth_identity *auth_identity_of(const struct auth *a, struct str ca
     return NULL;
 }
 
-struct str auth_region(const struct auth *a)
-{
-    return a->region;
-}
-
 struct signing_cache *auth_signing_cache(const struct auth *a)
 {
     return a->cache;
@@ -121,7 +116,7 @@ static bool is_sigv4(struct str v)
 
 static err by_sigv4(struct auth *a, struct api_request *rq, struct str authorization)
 {
-    struct sigv4 s = {0};
+    struct sigv4 s = {.here = a->region};
     err e = authorization.p ? sigv4_from_header(rq, authorization, &s) : sigv4_from_query(rq, &s);
     if (!e) e = sigv4_verify(a, rq, &s);
     if (!e) e = auth_payload_setup(rq, &s, s.payload);

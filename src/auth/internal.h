@@ -16,7 +16,6 @@
 
 /* ---- keys (auth.c) ---- */
 const struct auth_key *auth_find_key(const struct auth *a, struct str access_key);
-struct str auth_region(const struct auth *a);
 
 /* ---- signing keys (signing_key.c): cached per secret, day, region and service ---- */
 #define SIGNING_SETS 64
@@ -30,6 +29,7 @@ struct signing_cache *auth_signing_cache(const struct auth *a);
 /* ---- SigV4 ---- */
 struct sigv4 {
     bool presigned;
+    struct str here; /* the region of this server: set before parsing */
     struct str access_key, day, region, service;
     struct str scope;          /* day/region/service/aws4_request, as sent */
     struct str signed_headers; /* as sent: a;b;c */

@@ -56,9 +56,8 @@ static err parse_credential(struct api_request *rq, struct str cred, struct sigv
     if (!str_eq(s->service, STR("s3")))
         return malformed(rq, s, "incorrect service \"%.*s\". %s", s->service,
                          "This endpoint belongs to \"s3\".");
-    struct str region = auth_region(api_auth(rq->api));
-    if (!str_eq(s->region, region)) {
-        struct str want = arena_dup(rq->arena, region);
+    if (!str_eq(s->region, s->here)) {
+        struct str want = arena_dup(rq->arena, s->here);
         api_error_add(rq, "Region", want);
         return malformed(rq, s, "the region '%.*s' is wrong; expecting '%s'", s->region,
                          want.p ? want.p : "");
