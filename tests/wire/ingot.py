@@ -154,7 +154,7 @@ class Server:
     # ---- talking to it ----
     def client(self, access_key=None, secret_key=None, endpoint=None, **config):
         """A boto3 client: path style, no retries (an error must show), as many connections as a test wants."""
-        options = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"},
+        options = {"signature_version": "s3v4", "retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"},
                    "max_pool_connections": 64, "connect_timeout": 10, "read_timeout": 60, **config}
         return boto3.session.Session().client(
             "s3", endpoint_url=endpoint or self.endpoint, region_name=REGION,

@@ -67,8 +67,8 @@ def eventually(condition, seconds=10):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_drain_finishes_what_runs_and_takes_nothing_new(start_server, number):
     s = start_server(drain_time="20s")
-    s.client().create_bucket(Bucket="b")
-    put = SlowPut(s, "b", "k", b"whole" * 1000)
+    s.client().create_bucket(Bucket="drained")
+    put = SlowPut(s, "drained", "k", b"whole" * 1000)
     time.sleep(0.2)
     idle = s.connect()
     s.signal(number)
@@ -81,23 +81,23 @@ def test_a_drain_finishes_what_runs_and_takes_nothing_new(start_server, number):
     assert not s.ready_file.exists()
     s.process = None
     if STORE == "engine":
-        assert s.start().client().get_object(Bucket="b", Key="k")["Body"].read() == b"whole" * 1000
+        assert s.start().client().get_object(Bucket="drained", Key="k")["Body"].read() == b"whole" * 1000
 
 
 def test_readiness_is_false_while_the_load_balancer_looks_away(start_server):
     s = start_server(drain_delay="1500ms")
-    s.client().create_bucket(Bucket="b")
+    s.client().create_bucket(Bucket="drained")
     s.signal(signal.SIGTERM)
     eventually(lambda: ready(s).status_code == 503)
     assert ready(s).text == "draining\n"
-    s.client().put_object(Bucket="b", Key="late", Body=b"still served")
+    s.client().put_object(Bucket="drained", Key="late", Body=b"still served")
     assert s.wait(20) == 0
 
 
 def test_what_outlasts_the_drain_time_is_cut(start_server):
     s = start_server(drain_time="300ms")
-    s.client().create_bucket(Bucket="b")
-    put = SlowPut(s, "b", "k", b"x" * 1000)
+    s.client().create_bucket(Bucket="drained")
+    put = SlowPut(s, "drained", "k", b"x" * 1000)
     time.sleep(0.2)
     began = time.monotonic()
     s.signal(signal.SIGTERM)
@@ -110,8 +110,8 @@ def test_what_outlasts_the_drain_time_is_cut(start_server):
 
 def test_a_second_signal_ends_at_once(start_server):
     s = start_server(drain_time="60s")
-    s.client().create_bucket(Bucket="b")
-    SlowPut(s, "b", "k", b"x" * 1000)
+    s.client().create_bucket(Bucket="drained")
+    SlowPut(s, "drained", "k", b"x" * 1000)
     time.sleep(0.2)
     s.signal(signal.SIGTERM)
     eventually(lambda: refused(s))
@@ -123,14 +123,14 @@ def test_a_second_signal_ends_at_once(start_server):
 @engine_only
 def test_no_accepted_request_is_lost_by_a_drain_under_load(start_server):
     s = start_server(drain_time="20s")
-    s.client().create_bucket(Bucket="b")
+    s.client().create_bucket(Bucket="drained")
     acknowledged, broken = [], []
 
     def load(worker):
         s3 = s.client()
         for i in range(100000):
             try:
-                s3.put_object(Bucket="b", Key=f"{worker}/{i}", Body=b"%d" % i)
+                s3.put_object(Bucket="drained", Key=f"{worker}/{i}", Body=b"%d" % i)
                 acknowledged.append((f"{worker}/{i}", b"%d" % i))
             except Exception as e:  # the end: the connection was refused or closed between requests
                 broken.append(repr(e))
@@ -150,7 +150,7 @@ def test_no_accepted_request_is_lost_by_a_drain_under_load(start_server):
     assert not [b for b in broken if "IncompleteRead" in b or "ReadTimeout" in b], broken
     s3 = s.start().client()
     for key, body in acknowledged:
-        assert s3.get_object(Bucket="b", Key=key)["Body"].read() == body
+        assert s3.get_object(Bucket="drained", Key=key)["Body"].read() == body
 
 
 # ---- reloading ----
