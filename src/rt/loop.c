@@ -24,6 +24,7 @@ struct rt_loop *loop_new(struct rt *r, unsigned index)
     list_init(&l->fibers);
     list_init(&l->idle_socks);
     list_init(&l->gone);
+    list_init(&l->armed);
     list_init(&l->sock_cache);
     list_init(&l->socks);
     l->now = rt_now();
@@ -136,6 +137,7 @@ void loop_run(struct rt_loop *l)
 {
     tl_loop = l;
     fiber_enter_loop(l);
+    if (l->rt->backend->loop_enter) l->rt->backend->loop_enter(l);
     STAT_ADD(l->beat, 1);
     while (!stopping(l)) {
         STAT_ADD(l->iterations, 1);

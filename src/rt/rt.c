@@ -59,10 +59,13 @@ static void fill_options(struct rt_options *o)
     if (o->watchdog_ns == 0) o->watchdog_ns = RT_SEC;
 }
 
-static const struct backend *choose_backend(enum rt_backend b)
+/* NULL: the backend that was asked for is not to be had. */
+static const struct backend *choose_backend(enum rt_backend want)
 {
-    (void)b;
-    return &backend_epoll;
+    if (want != RT_URING) return &backend_epoll; /* also for AUTO: docs/decisions/0001-event-loop.md */
+    const char *why = uring_missing();
+    if (why) LOG_ERROR("io_uring is not available", LF_Z("reason", why));
+    return why ? NULL : &backend_uring;
 }
 
 err rt_new(const struct rt_options *o, struct rt **out)
@@ -78,7 +81,7 @@ err rt_new(const struct rt_options *o, struct rt **out)
     fill_options(&r->o);
     r->backend = choose_backend(o->backend);
     r->loops = calloc(r->o.loops, sizeof *r->loops);
-    err e = r->loops ? ERR_OK : ERR_NO_MEMORY;
+    err e = !r->backend ? ERR_INVALID_SETTING : r->loops ? ERR_OK : ERR_NO_MEMORY;
     while (e == ERR_OK && r->nloops < r->o.loops) {
         r->loops[r->nloops] = loop_new(r, r->nloops);
         if (r->loops[r->nloops])

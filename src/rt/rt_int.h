@@ -86,13 +86,14 @@ struct source {
     unsigned refs; /* operations of the kernel that name this source (RT_URING) */
     void (*on_event)(struct source *s, unsigned events);
     void (*on_gone)(struct source *s); /* after source_remove: the backend forgot it; may free */
-    struct list gone;
+    struct list gone;                  /* in loop->armed (RT_URING) or loop->gone */
 };
 
 struct backend {
     const char *name;
     err (*loop_init)(struct rt_loop *l);
     void (*loop_free)(struct rt_loop *l);
+    void (*loop_enter)(struct rt_loop *l); /* first call on the loop's own thread; may be NULL */
     /* Deliver events; wait for one until the loop time `until` (<= now: do not wait). */
     void (*poll)(struct rt_loop *l, int64_t until);
     void (*kick)(struct rt_loop *l); /* (any) end a wait in poll */
@@ -107,7 +108,8 @@ struct backend {
     void (*drain)(
         struct rt_loop *l); /* the loop ends: wait until the kernel owns nothing of ours; may be NULL */
 };
-extern const struct backend backend_epoll;
+extern const struct backend backend_epoll, backend_uring;
+const char *uring_missing(void); /* NULL, or why this machine has no io_uring for us */
 
 struct timer_heap {
     struct rt_timer **at;
@@ -127,6 +129,7 @@ struct rt_loop {
     struct list fibers;       /* all live ones */
     struct list idle_socks;   /* sockets whose idle callback is due */
     struct list gone;         /* sources to tell that they are forgotten */
+    struct list armed;        /* RT_URING: sources with a poll set */
     struct timer_heap timers;
     int64_t now; /* at the start of this pass */
     void *sp;    /* the loop's own context while a fiber runs */
