@@ -48,8 +48,9 @@ static void echo_wait(struct echo_conn *c)
 
 static void echo_close(struct echo_conn *c)
 {
-    __atomic_add_fetch(&c->e->closed, 1, __ATOMIC_RELAXED);
+    struct echo *e = c->e;
     rt_sock_close(c->s);
+    __atomic_add_fetch(&e->closed, 1, __ATOMIC_RELEASE); /* c may be freed from here on */
 }
 
 static void echo_serve(void *arg)
@@ -101,7 +102,8 @@ static void echo_start(struct rt *r, struct echo *e, const char *where)
 static void echo_stop(struct echo *e)
 {
     rt_listener_close(e->l);
-    for (int i = 0; i < 2000 && STAT_LOAD(e->closed) < STAT_LOAD(e->accepted); i++) rt_sleep(RT_MS);
+    for (int i = 0; i < 2000 && __atomic_load_n(&e->closed, __ATOMIC_ACQUIRE) < STAT_LOAD(e->accepted); i++)
+        rt_sleep(RT_MS);
     CHECK(e->closed == e->accepted);
     free(e->conns);
 }
