@@ -153,10 +153,12 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
         .direct = !o->buffered,
         .file_max = o->file_max ? o->file_max : (uint64_t)1 << 30,
         .extent_max = o->extent_max ? o->extent_max : EXT_DATA_MAX,
+        .buffer = o->writer_buffer ? o->writer_buffer : (size_t)1 << 20,
         .memory_max = o->memory_max ? o->memory_max : (uint64_t)256 << 20,
         .fds_max = o->fds ? o->fds : 256,
     };
-    ASSERT(x->extent_max <= EXT_DATA_MAX && x->extent_max % EXT_BLOCK == 0 && x->memory_max >= 4 * EXT_BUF);
+    ASSERT(x->extent_max <= EXT_DATA_MAX && x->extent_max % EXT_BLOCK == 0 && x->buffer % EXT_BLOCK == 0);
+    ASSERT(x->memory_max >= 4 * x->buffer && x->memory_max >= 4 * (uint64_t)EXTENT_SMALL_MAX);
     ASSERT(x->extent_max + EXT_META_MAX + EXT_START < x->file_max);
     if (snprintf(x->dir, sizeof x->dir, "%s/extents", o->dir) >= (int)sizeof x->dir) {
         snprintf(why, 512, "the path of the data directory is longer than %zu bytes", sizeof x->dir);
@@ -210,7 +212,7 @@ void extents_close(struct extents *x)
 void *ext_buf_take(struct extents *x, size_t n)
 {
     void *p = NULL;
-    if (n == EXT_BUF + EXT_HEAD) {
+    if (n == x->buffer + EXT_HEAD) {
         rt_mutex_lock(&x->mu);
         if (x->nspare) p = x->spare[--x->nspare];
         rt_mutex_unlock(&x->mu);
@@ -220,7 +222,7 @@ void *ext_buf_take(struct extents *x, size_t n)
 
 void ext_buf_give(struct extents *x, void *p, size_t n)
 {
-    if (p && n == EXT_BUF + EXT_HEAD) {
+    if (p && n == x->buffer + EXT_HEAD) {
         rt_mutex_lock(&x->mu);
         if (x->nspare < EXT_BUF_SPARE) {
             x->spare[x->nspare++] = p;

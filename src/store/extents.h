@@ -33,6 +33,7 @@ struct extents_options {
     unsigned fds;        /* descriptors kept for reading and freeing; 0: 256 */
     uint64_t file_max;   /* a file is full here; 0: 1 GiB */
     uint64_t extent_max; /* data of one extent, a multiple of 16 KiB; 0: 256 MiB */
+    size_t writer_buffer; /* data that a streaming writer gathers for one write, a multiple of 16 KiB; 0: 1 MiB */
     uint64_t memory_max; /* buffers of all writers; 0: 256 MiB. Beyond it extent_writer_new waits 2 s, then ERR_NO_MEMORY */
 };
 /* Start-up or fiber. Reads the header of every file (0.02 ms each when cached), scans nothing. */

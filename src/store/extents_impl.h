@@ -22,9 +22,7 @@
 #define EXTFILE_MAGIC 0x45584649u
 #define WRITER_MAGIC  0x45585752u
 
-#define EXT_BUF       ((size_t)1 << 20)   /* data a stream writer buffers */
-#define EXT_BUF_LOW   ((size_t)256 << 10) /* the same once half of the writers' memory is taken */
-#define EXT_BUF_SPARE 8                   /* stream buffers kept for reuse */
+#define EXT_BUF_SPARE 8 /* stream buffers kept for reuse */
 
 struct ext_file {
     uint32_t magic, number;
@@ -82,6 +80,7 @@ struct extents {
     _Atomic bool direct, fallocates, punches; /* what the file system can do, as far as known */
     char dir[480];                            /* DIR/extents */
     uint64_t file_max, extent_max, memory_max;
+    size_t buffer; /* data of a streaming writer */
     unsigned fds_max;
 
     struct rt_mutex alloc_mu;

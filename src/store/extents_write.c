@@ -1,6 +1,6 @@
-/* The writer of one blob. Up to EXT_BUF of a small blob stays in memory until seal and goes out in one write
- * with its head; a larger one streams: the first full buffer takes a place in a file and writes an open head
- * before it, seal writes the rest and then the head anew, sealed. */
+/* The writer of one blob. Up to a buffer (1 MiB) of a small blob stays in memory until seal and goes out in
+ * one write with its head; a larger one streams: the first full buffer takes a place in a file and writes an
+ * open head before it, seal writes the rest and then the head anew, sealed. */
 #include "store/extents_impl.h"
 
 /* An open extent: place taken, not all written. */
@@ -39,6 +39,9 @@ struct extent_writer {
 /* What the first extent of a blob of unknown size may hold; each further one doubles. */
 #define UNKNOWN_FIRST ((uint64_t)8 << 20)
 
+/* The buffer of a writer that begins when half of all writers' memory is taken. */
+#define BUF_SCARCE ((size_t)256 << 10)
+
 static uint64_t first_cap(const struct extent_writer *w)
 {
     uint64_t cap = w->hint < 0 ? UNKNOWN_FIRST : w->x->extent_max;
@@ -50,7 +53,8 @@ err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, st
     CHECK_MAGIC(x, EXTENTS_MAGIC);
     ASSERT(!x->read_only && blob_id != 0);
     *out = NULL;
-    size_t cap = atomic_load(&x->memory_used) < x->memory_max / 2 ? EXT_BUF : EXT_BUF_LOW;
+    bool scarce = atomic_load(&x->memory_used) > x->memory_max / 2;
+    size_t cap = scarce && x->buffer > BUF_SCARCE ? BUF_SCARCE : x->buffer;
     if (size_hint >= 0 && (uint64_t)size_hint < cap) cap = ext_sums((uint64_t)size_hint) * EXT_BLOCK;
     if (cap == 0) cap = EXT_BLOCK;
     uint64_t memory = cap + EXT_HEAD;

@@ -1,0 +1,230 @@
+/* Many fibers on several loops: shared flushes, reads beside writes, frees in the background. */
+#include "unit/rt/rt_matrix.h"
+#include "unit/store/extents_util.h"
+
+#define WRITERS 64
+#define EACH    6
+
+struct crowd {
+    struct extents *x;
+    struct rt_mutex mu;
+    struct rt_cond done;
+    int running;
+    unsigned next;
+    unsigned flush_errors;
+};
+
+static void leave(struct crowd *c)
+{
+    rt_mutex_lock(&c->mu);
+    if (--c->running == 0) rt_cond_broadcast(&c->done);
+    rt_mutex_unlock(&c->mu);
+}
+
+static void crowd_run(struct rt *r, struct crowd *c, int n, void (*fn)(void *))
+{
+    rt_mutex_init(&c->mu);
+    rt_cond_init(&c->done);
+    c->running = n;
+    for (int i = 0; i < n; i++) CHECK(rt_spawn(rt_loop_at(r, (unsigned)i % rt_loops(r)), "crowd", fn, c));
+    rt_mutex_lock(&c->mu);
+    while (c->running) rt_cond_wait(&c->done, &c->mu, RT_FOREVER);
+    rt_mutex_unlock(&c->mu);
+}
+
+static unsigned ticket(struct crowd *c)
+{
+    rt_mutex_lock(&c->mu);
+    unsigned t = c->next++;
+    rt_mutex_unlock(&c->mu);
+    return t;
+}
+
+static void check_kept(struct extents *x, const struct kept *k)
+{
+    bool wrong = false;
+    CHECK(read_kept(x, k, 200000, &wrong) == ERR_OK && !wrong);
+}
+
+/* Writes some blobs, small and streamed; reads each back; frees every other one, abandons one. */
+static void writer(void *arg)
+{
+    struct crowd *c = arg;
+    unsigned me = ticket(c);
+    for (unsigned i = 0; i < EACH; i++) {
+        struct kept k;
+        uint64_t id = 1 + me * EACH + i, size = i % 3 == 2 ? 1500000 + me : 1000 * (me + 1) + i;
+        CHECK(put_kept(c->x, id, size, i % 2 ? (int64_t)size : -1, 40000, &k) == ERR_OK);
+        check_kept(c->x, &k);
+        if (i % 2)
+            for (size_t p = 0; p < k.n; p++) extents_free_place(c->x, &k.places[p]);
+        kept_free(&k);
+    }
+    struct extent_writer *w = NULL;
+    const struct extent_place *p;
+    size_t n;
+    CHECK(put_bytes(c->x, 100000 + me, 70000, -1, 70000, STR_NONE, &w, &p, &n) == ERR_OK);
+    extent_writer_abandon(w);
+    leave(c);
+}
+
+static void crowd_body(struct rt *r)
+{
+    dir_new(false);
+    struct crowd c = {
+        .x = open_with((struct extents_options){.fds = 2, .file_max = 40 << 20, .extent_max = 1 << 20})};
+    crowd_run(r, &c, WRITERS, writer);
+    struct extents_stats st;
+    extents_get_stats(c.x, &st);
+    CHECK(st.flush_waiters >= WRITERS * (EACH + 1));
+    CHECK(st.flushes < st.flush_waiters); /* shared */
+    CHECK(st.corrupt == 0 && st.io_errors == 0 && st.writer_memory == 0);
+    CHECK(extents_settle_frees(c.x) == ERR_OK);
+    struct seen *s = calloc(1, sizeof *s);
+    CHECK(extents_scan(c.x, false, on_visit, on_bad, s) == ERR_OK);
+    CHECK(s->bad == 0 && s->open == 0);
+    uint64_t live = 0, bytes = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        CHECK((s->v[i].blob_id - 1) % EACH % 2 == 0 && s->v[i].blob_id < 100000);
+        live += s->v[i].place.disk_len;
+        bytes += s->v[i].place.data_len;
+    }
+    uint64_t want = 0;
+    for (unsigned me = 0; me < WRITERS; me++) want += 1000 * (me + 1) + 1500000 + me + 1000 * (me + 1) + 4;
+    CHECK(bytes == want);
+    extents_get_stats(c.x, &st);
+    CHECK(st.live == live && st.frees_queued == 0 && st.fds <= 2);
+    free(s);
+    extents_close(c.x);
+    dir_free();
+}
+
+static void test_crowd(void **state)
+{
+    (void)state;
+    matrix_run(NULL, crowd_body);
+}
+
+/* ---- the background fiber ---- */
+
+static void background_body(struct rt *r)
+{
+    (void)r;
+    dir_new(false);
+    struct extents *x = open_with((struct extents_options){SMALL_LIMITS});
+    struct kept k[20];
+    for (uint64_t i = 0; i < 20; i++) CHECK(put_kept(x, i + 1, 60000, 60000, 60000, &k[i]) == ERR_OK);
+    for (int i = 0; i < 20; i++) {
+        extents_free_place(x, &k[i].places[0]);
+        kept_free(&k[i]);
+    }
+    struct extents_stats st;
+    for (int i = 0; i < 500; i++) {
+        extents_get_stats(x, &st);
+        if (st.frees_queued == 0 && st.files == 1) break;
+        rt_sleep(10 * RT_MS);
+    }
+    CHECK(st.frees_queued == 0 && st.files == 1 && !file_exists(1)); /* without anyone asking */
+    CHECK(put_kept(x, 30, 1000, 1000, 1000, &k[0]) == ERR_OK);
+    extents_free_place(x, &k[0].places[0]);
+    kept_free(&k[0]);
+    extents_close(x); /* waits for the fiber that this free started */
+    dir_free();
+}
+
+static void test_background(void **state)
+{
+    (void)state;
+    matrix_run(NULL, background_body);
+}
+
+/* ---- a flush that fails under a crowd ---- */
+
+static _Atomic int sync_rc;
+
+static int failing_fdatasync(int fd)
+{
+    (void)fd;
+    return atomic_load(&sync_rc) ? atomic_load(&sync_rc) : sys_real.fdatasync(fd);
+}
+
+static void small_writer(void *arg)
+{
+    struct crowd *c = arg;
+    unsigned me = ticket(c);
+    struct kept k;
+    err e = put_kept(c->x, me + 1, 5000, 5000, 5000, &k);
+    CHECK(e == ERR_IO);
+    rt_mutex_lock(&c->mu);
+    c->flush_errors++;
+    rt_mutex_unlock(&c->mu);
+    leave(c);
+}
+
+static void flush_body(struct rt *r)
+{
+    dir_new(false);
+    struct crowd c = {.x = open_with((struct extents_options){0})};
+    atomic_store(&sync_rc, -EIO);
+    crowd_run(r, &c, 32, small_writer);
+    CHECK(c.flush_errors == 32);
+    atomic_store(&sync_rc, 0);
+    struct kept k;
+    CHECK(put_kept(c.x, 100, 5000, 5000, 5000, &k) == ERR_OK);
+    check_kept(c.x, &k);
+    kept_free(&k);
+    extents_close(c.x);
+    dir_free();
+}
+
+static void test_flush_fails_for_all(void **state)
+{
+    (void)state;
+    static struct sys_ops ops;
+    ops = sys_real;
+    ops.fdatasync = failing_fdatasync;
+    sys = &ops;
+    matrix_run(NULL, flush_body);
+    sys = &sys_real;
+}
+
+/* ---- the ceiling of writers' memory ---- */
+
+static void ceiling_body(struct rt *r)
+{
+    (void)r;
+    dir_new(false);
+    struct extents *x = open_with((struct extents_options){.memory_max = 4 << 20});
+    struct extent_writer *w[64] = {0}, *last = NULL;
+    int n = 0;
+    err e = ERR_OK;
+    for (; n < 64 && !e; n++) e = extent_writer_new(x, (uint64_t)n + 1, -1, &w[n]);
+    CHECK(e == ERR_NO_MEMORY && n > 6 && n < 20);
+    struct extents_stats st;
+    extents_get_stats(x, &st);
+    CHECK(st.writer_memory <= 4 << 20);
+    extent_writer_abandon(w[0]);
+    CHECK(extent_writer_new(x, 100, -1, &last) == ERR_OK);
+    extent_writer_abandon(last);
+    for (int i = 1; i < n - 1; i++) extent_writer_abandon(w[i]);
+    extents_close(x);
+    dir_free();
+}
+
+static void test_ceiling(void **state)
+{
+    (void)state;
+    matrix_run(NULL, ceiling_body);
+}
+
+int main(void)
+{
+    quiet();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_crowd),
+        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_flush_fails_for_all),
+        cmocka_unit_test(test_ceiling),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
