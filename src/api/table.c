@@ -38,17 +38,34 @@ static unsigned select_missing(const char *select, const char *other, bool *head
     return missing;
 }
 
+static bool same_place(const struct api_row *a, const struct api_row *b)
+{
+    return a->method == b->method && a->scope == b->scope && (a->dialects & b->dialects);
+}
+
+/* A row that asks for all that a and b ask for: it wins over both where both hold. */
+static bool rows_joined(const struct api_row *rows, size_t n, const struct api_row *a,
+                        const struct api_row *b)
+{
+    bool header;
+    for (size_t i = 0; i < n; i++)
+        if (same_place(&rows[i], a) && !select_missing(a->select, rows[i].select, &header) &&
+            !select_missing(b->select, rows[i].select, &header))
+            return true;
+    return false;
+}
+
 /* Two rows are told apart when one asks for more than the other. When each asks for something of its own, a
  * request with both is refused by the router for the parameter that is left over; a header left over would go
- * unseen. */
-static bool rows_clash(const struct api_row *a, const struct api_row *b)
+ * unseen, so that there must be a row for both. */
+static bool rows_clash(const struct api_row *rows, size_t n, const struct api_row *a, const struct api_row *b)
 {
-    if (a->method != b->method || a->scope != b->scope || !(a->dialects & b->dialects)) return false;
+    if (!same_place(a, b)) return false;
     bool header = false;
     unsigned more_a = select_missing(a->select, b->select, &header);
     unsigned more_b = select_missing(b->select, a->select, &header);
     if (!more_a && !more_b) return true;
-    return more_a && more_b && header;
+    return more_a && more_b && header && !rows_joined(rows, n, a, b);
 }
 
 err api_table_check(const struct api_row *rows, size_t n, char why[160])
@@ -60,7 +77,7 @@ err api_table_check(const struct api_row *rows, size_t n, char why[160])
             return ERR_INTERNAL;
         }
         for (size_t k = 0; k < i; k++) {
-            if (!rows_clash(r, &rows[k])) continue;
+            if (!rows_clash(rows, n, r, &rows[k])) continue;
             snprintf(why, 160, "rows %s and %s match the same request", rows[k].name, r->name);
             return ERR_INTERNAL;
         }

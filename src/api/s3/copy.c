@@ -67,7 +67,7 @@ err s3_copy_object(struct api_request *rq)
     s3_set_version(rq, out.info.version_id);
     if (out.src_version_id.n) s3_set(rq, "x-amz-copy-source-version-id", out.src_version_id);
     s3_doc(&b, "CopyObjectResult");
-    xml_elem_time(&b, "LastModified", out.info.modified_ms);
+    s3_xml_time(&b, "LastModified", out.info.modified_ms);
     s3_xml_etag(&b, out.info.etag);
     s3_xml_checksums(rq, &b, &out.info.sums);
     xml_close(&b, "CopyObjectResult");

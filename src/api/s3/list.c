@@ -44,7 +44,7 @@ static void render_object(struct api_request *rq, struct buf *b, const struct li
 {
     xml_open(b, "Contents");
     s3_xml_name(b, "Key", i->key, l->url);
-    xml_elem_time(b, "LastModified", i->modified_ms);
+    s3_xml_time(b, "LastModified", i->modified_ms);
     s3_xml_etag(b, i->etag);
     render_checksum(b, &i->sums);
     xml_elem_u64(b, "Size", i->size);
@@ -150,7 +150,7 @@ static void render_version(struct api_request *rq, struct buf *b, const struct l
     s3_xml_name(b, "Key", i->key, l->url);
     xml_elem(b, "VersionId", i->version_id.n ? i->version_id : STR("null"));
     xml_elem_bool(b, "IsLatest", i->is_latest);
-    xml_elem_time(b, "LastModified", i->modified_ms);
+    s3_xml_time(b, "LastModified", i->modified_ms);
     if (!i->delete_marker) {
         s3_xml_etag(b, i->etag);
         render_checksum(b, &i->sums);

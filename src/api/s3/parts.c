@@ -80,7 +80,7 @@ err s3_upload_part_copy(struct api_request *rq)
     if (e) return s3_cond_failed(rq, e, &in.src_cond);
     if (version.n) s3_set(rq, "x-amz-copy-source-version-id", version);
     s3_doc(&b, "CopyPartResult");
-    xml_elem_time(&b, "LastModified", out.modified_ms);
+    s3_xml_time(&b, "LastModified", out.modified_ms);
     s3_xml_etag(&b, out.etag);
     s3_xml_checksums(rq, &b, &out.sums);
     xml_close(&b, "CopyPartResult");

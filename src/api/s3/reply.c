@@ -66,6 +66,11 @@ void s3_xml_owner(struct api_request *rq, struct buf *b, const char *element, st
     xml_close(b, element);
 }
 
+void s3_xml_time(struct buf *b, const char *element, int64_t ms)
+{
+    xml_elem_time(b, element, ms - ms % 1000);
+}
+
 void s3_xml_etag(struct buf *b, struct str etag)
 {
     xml_open(b, "ETag");

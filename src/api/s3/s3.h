@@ -26,6 +26,8 @@ err s3_reply_empty(struct api_request *rq, int status);
 struct str s3_quoted(struct arena *a, struct str etag);
 struct str s3_http_date(struct arena *a, int64_t ms);
 void s3_xml_owner(struct api_request *rq, struct buf *b, const char *element, struct str canonical_id);
+/* ISO 8601, to the second as S3 writes it, so that listings and Last-Modified agree. */
+void s3_xml_time(struct buf *b, const char *element, int64_t ms);
 void s3_xml_etag(struct buf *b, struct str etag); /* quoted, as listings have it */
 void s3_xml_name(struct buf *b, const char *element, struct str s,
                  bool url);                     /* a key or prefix, encoding-type minded */

@@ -26,7 +26,7 @@ static void render(struct api_request *rq, struct buf *b, const struct bucket_li
         const struct bucket_info *k = &out->buckets[i];
         xml_open(b, "Bucket");
         xml_elem(b, "Name", k->name);
-        xml_elem_time(b, "CreationDate", k->created_ms);
+        s3_xml_time(b, "CreationDate", k->created_ms);
         xml_elem(b, "BucketRegion", k->region);
         xml_close(b, "Bucket");
     }

@@ -82,7 +82,7 @@ static void render_upload(struct api_request *rq, struct buf *b, const struct ob
     s3_xml_owner(rq, b, "Initiator", u->initiator.n ? u->initiator : u->owner);
     s3_xml_owner(rq, b, "Owner", u->owner);
     xml_elem(b, "StorageClass", s3_storage_class(u->storage_class));
-    xml_elem_time(b, "Initiated", u->initiated_ms);
+    s3_xml_time(b, "Initiated", u->initiated_ms);
     if (u->has_checksum) {
         xml_elem_z(b, "ChecksumAlgorithm", hash_name(u->checksum));
         xml_elem_z(b, "ChecksumType", s3_checksum_type(u->checksum_type));
@@ -132,7 +132,7 @@ static void render_part(struct api_request *rq, struct buf *b, const struct obj_
 {
     xml_open(b, "Part");
     xml_elem_u64(b, "PartNumber", p->number);
-    xml_elem_time(b, "LastModified", p->modified_ms);
+    s3_xml_time(b, "LastModified", p->modified_ms);
     s3_xml_etag(b, p->etag);
     s3_xml_checksums(rq, b, &p->sums);
     xml_elem_u64(b, "Size", p->size);
