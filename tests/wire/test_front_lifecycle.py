@@ -69,8 +69,8 @@ def test_a_drain_finishes_what_runs_and_takes_nothing_new(start_server, number):
     s = start_server(drain_time="20s")
     s.client().create_bucket(Bucket="drained")
     put = SlowPut(s, "drained", "k", b"whole" * 1000)
-    time.sleep(0.2)
     idle = s.connect()
+    time.sleep(0.2)
     s.signal(number)
     eventually(lambda: refused(s))
     assert idle.recv(100) == b""  # idle connections are closed
