@@ -50,7 +50,7 @@ def refused(server):
     try:
         server.connect().close()
         return False
-    except ConnectionRefusedError:
+    except ConnectionError:
         return True
 
 
