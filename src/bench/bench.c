@@ -41,6 +41,7 @@ static void seat_run(void *arg)
     struct seat *s = arg;
     struct phase *p = s->p;
     p->run(s->c, p);
+    conn_close(s->c); /* here, on the loop that the socket belongs to */
     free(s);
     rt_sem_give(&p->done, 1);
 }
@@ -105,7 +106,6 @@ static void measure(struct conn *c, struct phase *p)
         if (b->o.mix[op] == b->o.mix_sum) break;
         work_one(c, BENCH_PUT); /* nothing of its own to delete so far: put something */
     }
-    conn_close(c);
 }
 
 /* ---- CPU time ---- */
@@ -227,7 +227,7 @@ static void coordinate(void *arg)
     if (!b->o.keep && ready) run_phase(b, &tidy, clean, "clean", false);
     if (tidy.failed)
         fprintf(stderr, "ingot bench: %llu objects could not be removed\n", (unsigned long long)tidy.failed);
-    for (unsigned i = 0; i < b->o.connections; i++) conn_close(&b->conns[i]);
+    conn_close(&b->conns[0]); /* this loop's own */
     rt_stop(b->rt);
 }
 
