@@ -284,6 +284,7 @@ static err advance(struct awschunked *c, struct str *out)
             err e = body_next(c->b.inner, &c->view);
             if (e) return e;
             if (c->view.n == 0) {
+                if (c->state == TRAILERS && c->blank) return ERR_MALFORMED_TRAILER; /* no signature came */
                 if (c->state != REST) return ERR_INCOMPLETE_BODY;
                 c->state = DONE;
                 break;
