@@ -1,5 +1,6 @@
 /* Where an object's bytes are, and a body that gives them: views of pinned blobs, nothing copied. */
 #include "object/internal.h"
+#include "rt/rt.h"
 
 #define VIEW_MAX ((size_t)1 << 20)
 
@@ -153,4 +154,46 @@ err data_open(struct objects *o, struct arena *a, const struct piece *pieces, si
     }
     *out = &d->b;
     return ERR_OK;
+}
+
+/* ---- digests of what is stored ---- */
+
+struct slice {
+    struct hash_set *h;
+    struct str v;
+};
+
+static void hash_slice(void *arg)
+{
+    const struct slice *s = arg;
+    hash_set_update(s->h, s->v.p, s->v.n);
+}
+
+static err hash_body(struct body *b, struct hash_set *h)
+{
+    for (;;) {
+        struct slice s = {.h = h};
+        err e = body_next(b, &s.v);
+        if (e || s.v.n == 0) return e;
+        rt_work("hash", hash_slice, &s); /* a long run of data that is always ready must not hold the loop */
+    }
+}
+
+err data_hash(struct objects *o, const struct piece *pieces, size_t n, unsigned bits,
+              struct hash_value out[HASH_ALGS])
+{
+    struct body *b;
+    struct arena *a = arena_new(0);
+    if (!a) return ERR_NO_MEMORY;
+    struct hash_set *h = hash_set_new(bits);
+    err e = h ? data_open(o, a, pieces, n, &b) : ERR_NO_MEMORY;
+    if (!e) {
+        e = hash_body(b, h);
+        body_close(b);
+    }
+    for (unsigned alg = 0; !e && alg < HASH_ALGS; alg++)
+        if (bits & HASH_BIT(alg)) hash_set_final(h, alg, &out[alg]);
+    if (h) hash_set_free(h);
+    arena_free(a);
+    return e;
 }

@@ -3,17 +3,13 @@
 #include "base/bytes.h"
 #include "object/internal.h"
 
-/* Checksums that clients can ask for, and those that every object has. */
-#define S3_SUMS                                                                                              \
-    (HASH_BIT(HASH_CRC32) | HASH_BIT(HASH_CRC32C) | HASH_BIT(HASH_CRC64NVME) | HASH_BIT(HASH_SHA1) |         \
-     HASH_BIT(HASH_SHA256))
 #define ALWAYS (HASH_BIT(HASH_MD5) | HASH_BIT(HASH_CRC64XZ))
 
 /* AWS gives a CRC64NVME to every object that comes without a checksum. It costs 0.1 ns a byte, MD5 costs 15
  * times that. */
 static unsigned sums_to_keep(const struct obj_put_in *in)
 {
-    unsigned bits = (in->want_sums | in->expect_bits) & S3_SUMS;
+    unsigned bits = (in->want_sums | in->expect_bits) & HASH_S3_SUMS;
     return bits ? bits : HASH_BIT(HASH_CRC64NVME);
 }
 
@@ -58,7 +54,7 @@ static err finish(struct obj_put_in *in, struct ingest *g, struct hash_set *h, u
         hash_set_final(h, alg, &v[alg]);
         if ((in->expect_bits & HASH_BIT(alg)) && memcmp(v[alg].b, in->expect[alg].b, hash_size(alg)) != 0)
             return ERR_BAD_DIGEST;
-        if (!(S3_SUMS & HASH_BIT(alg))) continue;
+        if (!(HASH_S3_SUMS & HASH_BIT(alg))) continue;
         g->sums.bits |= HASH_BIT(alg);
         g->sums.type[alg] = CHECKSUM_FULL_OBJECT;
         g->sums.value[alg] = v[alg];
@@ -86,6 +82,19 @@ void ingest_drop(struct ingest *g)
 {
     blob_abandon(g->writer);
     g->writer = NULL;
+}
+
+err ingest_record(struct arena *a, enum rec_kind kind, const struct ingest *g, struct rec *r)
+{
+    *r = (struct rec){.kind = kind, .size = g->size, .crc64xz = g->crc64xz};
+    memcpy(r->md5, g->md5, sizeof r->md5);
+    r->f[REC_SUMS] = sums_encode(a, &g->sums);
+    if (g->writer) {
+        struct piece whole = {.blob = blob_writer_id(g->writer), .off = 0, .len = g->size};
+        r->f[REC_PIECES] = pieces_encode(a, &whole, 1);
+    }
+    version_stamp(r);
+    return arena_overflowed(a) ? ERR_NO_MEMORY : ERR_OK;
 }
 
 #define OWNER_FORMAT 1

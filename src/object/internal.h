@@ -101,6 +101,15 @@ err version_release(struct mut *m, uint64_t bucket, const struct rec *r);
 /* Rewrites a record in place of itself, keeping its own commit sequence. */
 void version_rewrite(struct mut *m, struct str key, const struct found *f);
 
+/* ---- copies (copy.c) ---- */
+struct source {
+    struct bref bucket;
+    struct found found;
+};
+/* The version to copy from, its preconditions held. A delete marker is ERR_NO_SUCH_KEY, or ERR_INVALID_REQUEST by id. */
+err copy_source(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str version_id,
+                const struct obj_cond *cond, struct source *out);
+
 /* ---- results (info.c) ---- */
 /* All of obj_info; views into the record's bytes, or arena memory. */
 err info_fill(struct arena *a, struct str bucket, struct str key, const struct found *f, enum versioning versioning,
@@ -149,6 +158,10 @@ struct ingest { /* a body taken in: stored, hashed, sealed by the caller */
 /* Reads all of body; checks length and digests as `in` says. On failure nothing is left. max: ERR_ENTITY_TOO_LARGE beyond. */
 err ingest(struct objects *o, struct obj_put_in *in, struct body *body, uint64_t max, struct ingest *out);
 void ingest_drop(struct ingest *g);
+/* The record of what was taken in, stamped: digests, checksums, pieces. */
+err ingest_record(struct arena *a, enum rec_kind kind, const struct ingest *g, struct rec *r);
+/* Reads pieces once, for digests alone. */
+err data_hash(struct objects *o, const struct piece *pieces, size_t n, unsigned bits, struct hash_value out[HASH_ALGS]);
 /* The bytes that an extent keeps about its owner: pairs of index key and record (docs/format/record.md). */
 struct str owner_bytes(struct arena *a, const struct key *k, struct str value);
 

@@ -137,8 +137,8 @@ static enum idx_step on_record(void *arg, struct str k, struct str value, uint64
     char space = key_space_of(k);
     if (space == KEY_CURRENT && w->ngroups < w->wanted && str_starts(key_rest(k), w->in.prefix))
         return gather(w, key_rest(k), value, seq, seek);
-    if (space == KEY_VERSION) return weave(w, k, value, seq, seek);
-    /* Enough current records, or a space between the two. */
+    if (str_cmp(k, key_str(&w->vfrom)) >= 0) return weave(w, k, value, seq, seek);
+    /* Enough current records, a space between the two, or versions of an earlier page. */
     *seek = key_str(&w->vfrom);
     return IDX_SEEK;
 }

@@ -172,13 +172,15 @@ struct obj_copy_in {
     struct obj_cond src_cond;
     struct str bucket, key, owner;
     struct obj_cond cond;
-    bool replace_meta, replace_tags; /* directives; meta and tags below are then used */
+    bool replace_meta, replace_tags; /* directives; meta and tags below are then used. Storage class and website redirect
+                                        never come from the source: those below are used always */
     bool changes_something;          /* self-copy without change is ERR_INVALID_REQUEST: the dialect knows its headers */
     struct obj_meta meta;
     unsigned want_sums;              /* checksum algorithm asked for; 0: keep the source's */
 };
 struct obj_copy_out { struct obj_info info; struct str src_version_id; };
-/* Bytes are shared by reference, never copied; a whole-object checksum that the source lacks is computed by reading. */
+/* Bytes are shared by reference, never copied; a whole-object checksum that the source lacks is computed by reading. The
+ * copy of a multipart object keeps its parts, and so its ETag. */
 err obj_copy(struct objects *o, struct arena *a, const struct obj_copy_in *in, struct obj_copy_out *out);
 
 /* ---- listing ---- */
@@ -227,7 +229,7 @@ struct upload_copy_in {
     struct str src_bucket, src_key, src_version_id;
     struct obj_cond src_cond;
     bool has_range;
-    uint64_t first, last; /* inclusive; beyond the source: ERR_INVALID_ARGUMENT */
+    uint64_t first, last; /* inclusive; beyond the source: ERR_INVALID_RANGE */
     struct str bucket, key, upload_id;
     unsigned number;
 };

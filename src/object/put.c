@@ -1,6 +1,5 @@
 /* PutObject. */
 #include "object/internal.h"
-#include "sys/sys.h"
 
 static err check_meta(const struct obj_meta *m)
 {
@@ -47,16 +46,9 @@ static err build(struct mut *m, void *arg)
 
 static err make_record(struct arena *a, const struct obj_put_in *in, const struct ingest *g, struct rec *r)
 {
-    *r = (struct rec){.kind = REC_OBJECT, .size = g->size, .crc64xz = g->crc64xz};
-    memcpy(r->md5, g->md5, sizeof r->md5);
+    err e = ingest_record(a, REC_OBJECT, g, r);
     r->f[REC_OWNER] = in->owner.n ? in->owner : STR_NONE;
-    r->f[REC_SUMS] = sums_encode(a, &g->sums);
-    if (g->writer) {
-        struct piece whole = {.blob = blob_writer_id(g->writer), .off = 0, .len = g->size};
-        r->f[REC_PIECES] = pieces_encode(a, &whole, 1);
-    }
-    version_stamp(r);
-    return rec_set_meta(a, r, &in->meta);
+    return e ? e : rec_set_meta(a, r, &in->meta);
 }
 
 /* The bytes say whose they are: the record as it is about to be written. */

@@ -92,6 +92,12 @@ struct str sums_encode(struct arena *a, const struct obj_checksums *s);
 err sums_decode(struct str in, struct obj_checksums *out);
 bool sums_same(const struct obj_checksums *have, const struct obj_checksums *given); /* all that given holds */
 
+struct str upload_sum_encode(struct arena *a, enum hash_alg alg, enum checksum_type type);
+err upload_sum_decode(struct str in, enum hash_alg *alg, enum checksum_type *type);
+/* Those of the algorithms that S3 knows. */
+#define HASH_S3_SUMS                                                                                          \
+    (HASH_BIT(HASH_CRC32) | HASH_BIT(HASH_CRC32C) | HASH_BIT(HASH_CRC64NVME) | HASH_BIT(HASH_SHA1) | HASH_BIT(HASH_SHA256))
+
 struct piece { uint64_t blob, off, len; };
 struct str pieces_encode(struct arena *a, const struct piece *v, size_t n);
 err pieces_decode(struct arena *a, struct str in, struct piece **v, size_t *n);

@@ -108,6 +108,24 @@ err sums_decode(struct str in, struct obj_checksums *out)
     return rd.bad ? ERR_CORRUPT : ERR_OK;
 }
 
+struct str upload_sum_encode(struct arena *a, enum hash_alg alg, enum checksum_type type)
+{
+    char *p = arena_alloc_raw(a, 2);
+    if (!p) return STR_NONE;
+    for (unsigned i = 0; i < N_SUMS; i++)
+        if (sum_numbers[i].alg == alg) p[0] = (char)sum_numbers[i].number;
+    p[1] = type == CHECKSUM_COMPOSITE;
+    return str_of(p, 2);
+}
+
+err upload_sum_decode(struct str in, enum hash_alg *alg, enum checksum_type *type)
+{
+    if (in.n != 2) return ERR_CORRUPT;
+    if (!sum_by_number((uint8_t)in.p[0], alg) || (uint8_t)in.p[1] > 1) return ERR_UNSUPPORTED_FORMAT;
+    *type = in.p[1] ? CHECKSUM_COMPOSITE : CHECKSUM_FULL_OBJECT;
+    return ERR_OK;
+}
+
 bool sums_same(const struct obj_checksums *have, const struct obj_checksums *given)
 {
     for (unsigned alg = 0; alg < HASH_ALGS; alg++) {

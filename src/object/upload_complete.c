@@ -1,0 +1,229 @@
+/* CompleteMultipartUpload: parts become an object by reference; not a byte of data moves. The references that
+ * the parts' records held go over to the object's part table; those of parts that the list leaves out are
+ * dropped. */
+#include "base/bytes.h"
+#include "object/sweeper.h"
+#include "object/upload_int.h"
+#include "sys/sys.h"
+
+struct completion {
+    struct objects *o;
+    struct arena *a; /* the caller's */
+    const struct upload_complete_in *in;
+    struct rec stamp; /* id and time of the object */
+    struct str made;  /* the record, or the mark of an earlier Complete; in a */
+    uint64_t seq;     /* of an earlier Complete */
+    enum versioning versioning;
+};
+
+/* ---- the list ---- */
+
+static err check_list(const struct upload_complete_in *in)
+{
+    if (in->n == 0 || in->n > OBJ_PART_MAX_NUMBER) return ERR_MALFORMED_XML;
+    for (size_t i = 1; i < in->n; i++)
+        if (in->parts[i].number <= in->parts[i - 1].number) return ERR_INVALID_PART_ORDER;
+    return ERR_OK;
+}
+
+static err check_part(const struct upload_complete_part *want, const struct part *have)
+{
+    char text[ETAG_TEXT];
+    struct obj_checksums sums;
+    if (!etag_same(want->etag, str_of(text, etag_text(have->md5, 0, text)))) return ERR_INVALID_PART;
+    err e = sums_decode(have->sums, &sums);
+    return !e && !sums_same(&sums, &want->sums) ? ERR_INVALID_PART : e;
+}
+
+/* Both lists ascend: matches the client's against what is there; picked gets the parts, keep marks them. */
+static err pick(const struct objects *o, const struct upload_complete_in *in, const struct part *have,
+                size_t n, struct part *picked, bool *keep)
+{
+    size_t h = 0;
+    for (size_t i = 0; i < in->n; i++) {
+        while (h < n && have[h].number < in->parts[i].number) h++;
+        if (h == n || have[h].number != in->parts[i].number) return ERR_INVALID_PART;
+        err e = check_part(&in->parts[i], &have[h]);
+        if (e) return e;
+        picked[i] = have[h];
+        keep[h] = true;
+    }
+    for (size_t i = 0; i + 1 < in->n; i++)
+        if (picked[i].size < o->min_part_size) return ERR_ENTITY_TOO_SMALL;
+    return ERR_OK;
+}
+
+/* ---- sizes and sums of the whole ---- */
+
+static err measure(const struct part *v, size_t n, struct rec *r)
+{
+    size_t pieces = 0;
+    struct hash_value crc, next;
+    struct hash_set *md5 = hash_set_new(HASH_BIT(HASH_MD5));
+    if (!md5) return ERR_NO_MEMORY;
+    r->parts = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        put_be64(next.b, v[i].crc64xz);
+        if (i == 0)
+            crc = next;
+        else
+            hash_combine(HASH_CRC64XZ, &crc, &next, v[i].size);
+        r->size += v[i].size;
+        pieces += v[i].npieces;
+        hash_set_update(md5, v[i].md5, sizeof v[i].md5);
+    }
+    hash_set_final(md5, HASH_MD5, &next);
+    hash_set_free(md5);
+    memcpy(r->md5, next.b, sizeof r->md5);
+    r->crc64xz = get_be64(crc.b);
+    if (r->size > OBJ_MAX_SIZE) return ERR_ENTITY_TOO_LARGE;
+    return pieces > TABLE_PIECES_MAX ? ERR_INVALID_REQUEST : ERR_OK;
+}
+
+/* A composite is the digest of the parts' digests; a full-object one combines from theirs. */
+static err sum_parts(const struct part *v, size_t n, enum hash_alg alg, enum checksum_type type,
+                     struct hash_value *out)
+{
+    struct hash_set *h = hash_set_new(HASH_BIT(alg));
+    if (!h) return ERR_NO_MEMORY;
+    err e = ERR_OK;
+    for (size_t i = 0; !e && i < n; i++) {
+        struct obj_checksums s;
+        e = sums_decode(v[i].sums, &s);
+        if (!e && !(s.bits & HASH_BIT(alg))) e = ERR_INVALID_PART;
+        if (e) break;
+        if (type == CHECKSUM_COMPOSITE)
+            hash_set_update(h, s.value[alg].b, hash_size(alg));
+        else if (i == 0)
+            *out = s.value[alg];
+        else
+            hash_combine(alg, out, &s.value[alg], v[i].size);
+    }
+    if (!e && type == CHECKSUM_COMPOSITE) hash_set_final(h, alg, out);
+    hash_set_free(h);
+    return e;
+}
+
+static err sum_whole(const struct upload *u, const struct upload_complete_in *in, const struct part *v,
+                     struct obj_checksums *out)
+{
+    enum hash_alg alg = u->has_checksum ? u->checksum : HASH_CRC64NVME;
+    enum checksum_type type = u->has_checksum ? u->type : CHECKSUM_FULL_OBJECT;
+    *out = (struct obj_checksums){.bits = HASH_BIT(alg)};
+    out->type[alg] = type;
+    if (type == CHECKSUM_COMPOSITE) out->parts = (unsigned)in->n;
+    if (in->has_type && in->type != type) return ERR_INVALID_REQUEST;
+    if (in->expect_bits & ~out->bits) return ERR_INVALID_REQUEST;
+    err e = sum_parts(v, in->n, alg, type, &out->value[alg]);
+    if (e) return e;
+    bool wrong = in->expect_bits && memcmp(out->value[alg].b, in->expect[alg].b, hash_size(alg)) != 0;
+    return wrong ? ERR_BAD_DIGEST : ERR_OK;
+}
+
+/* ---- the transaction ---- */
+
+/* The object's record: what the upload said it would be, with its parts' measures. */
+static err make_record(struct mut *m, struct completion *c, const struct upload *u, const struct part *v,
+                       struct rec *r)
+{
+    struct obj_checksums sums;
+    *r = u->rec;
+    r->kind = REC_OBJECT;
+    r->flags = 0;
+    r->vid = c->stamp.vid;
+    r->modified_ms = c->stamp.modified_ms;
+    r->f[REC_UPLOAD_SUM] = r->f[REC_INITIATOR] = STR_NONE;
+    err e = measure(v, c->in->n, r);
+    if (!e && c->in->has_size && c->in->size != r->size) e = ERR_INVALID_REQUEST;
+    if (!e) e = sum_whole(u, c->in, v, &sums);
+    if (!e) r->f[REC_SUMS] = sums_encode(m->a, &sums);
+    return e;
+}
+
+static err put_table(struct mut *m, const struct vid *id, const struct part *v, size_t n, struct rec *r)
+{
+    struct str *chunks;
+    unsigned count;
+    struct key k;
+    err e = table_encode(m->a, id, v, n, &chunks, &count, &r->f[REC_TABLE]);
+    for (unsigned i = 0; !e && i < count; i++) {
+        key_of_table(&k, m->bucket, id, i);
+        mut_put(m, &k, chunks[i]);
+    }
+    return e;
+}
+
+/* So that a repeated Complete gets the same answer for a day. */
+static void put_mark(struct mut *m, const struct completion *c, const struct vid *id, const struct rec *r)
+{
+    struct key k;
+    struct rec mark = *r;
+    mark.kind = REC_DONE;
+    for (unsigned t = 1; t < REC_TAG_END; t++)
+        if (t != REC_SUMS && t != REC_OWNER) mark.f[t] = STR_NONE;
+    mark.tail = STR_NONE;
+    mark.f[REC_DONE_KEY] = c->in->key;
+    key_of_mark(&k, m->bucket, id);
+    mut_put(m, &k, rec_encode(m->a, &mark));
+    key_of_time(&k, m->bucket, (uint64_t)(sys->real_ms() + SWEEP_MARK_MS), id);
+    mut_put(m, &k, STR(""));
+}
+
+static err repeat(struct mut *m, struct completion *c)
+{
+    struct key k;
+    struct vid id;
+    struct rec r;
+    if (!vid_parse(c->in->upload_id, &id)) return ERR_NO_SUCH_UPLOAD;
+    key_of_mark(&k, m->bucket, &id);
+    err e = idx_get(m->o->idx, c->a, key_str(&k), &c->made, &c->seq);
+    if (e) return e == ERR_NOT_FOUND ? ERR_NO_SUCH_UPLOAD : e;
+    e = rec_decode(c->made, &r);
+    if (!e && (r.kind != REC_DONE || !str_eq(r.f[REC_DONE_KEY], c->in->key))) e = ERR_NO_SUCH_UPLOAD;
+    m->nothing = true;
+    return e;
+}
+
+static err build(struct mut *m, void *arg)
+{
+    struct completion *c = arg;
+    struct upload u;
+    struct found cur;
+    struct part *have;
+    struct rec r;
+    size_t n;
+    c->versioning = m->guard.versioning;
+    err e = upload_check(m, c->in->key, c->in->upload_id, &u);
+    if (e == ERR_NO_SUCH_UPLOAD) return repeat(m, c);
+    if (!e) e = check_list(c->in);
+    if (!e) e = upload_scan_parts(m->o, m->a, m->bucket, &u.id, 0, SIZE_MAX, &have, &n);
+    if (e) return e;
+    struct part *picked = ARENA_ARRAY(m->a, struct part, c->in->n);
+    bool *keep = ARENA_ARRAY(m->a, bool, n + 1);
+    if (!picked || !keep) return ERR_NO_MEMORY;
+    e = pick(c->o, c->in, have, n, picked, keep);
+    if (!e) e = version_current(m, c->in->key, &cur);
+    if (!e) e = cond_write(&c->in->cond, cur.value.p && cur.rec.kind == REC_OBJECT ? &cur.rec : NULL);
+    if (!e) e = make_record(m, c, &u, picked, &r);
+    if (!e) e = put_table(m, &u.id, picked, c->in->n, &r);
+    if (!e) e = upload_end(m, c->in->key, &u.id, have, n, keep);
+    if (!e) e = version_push(m, c->in->key, &cur, &r);
+    if (e) return e;
+    put_mark(m, c, &u.id, &r);
+    c->made = arena_dup(c->a, rec_encode(m->a, &r));
+    return c->made.p ? ERR_OK : ERR_NO_MEMORY;
+}
+
+err upload_complete(struct objects *o, struct arena *a, const struct upload_complete_in *in,
+                    struct obj_info *out)
+{
+    struct completion c = {.o = o, .a = a, .in = in};
+    struct found f = {.current = true};
+    uint64_t seq = 0;
+    version_stamp(&c.stamp);
+    err e = mut_run(o, in->bucket, build, &c, &seq);
+    if (!e) e = rec_decode(c.made, &f.rec);
+    if (e) return e;
+    f.seq = c.seq ? c.seq : seq;
+    return info_fill(a, in->bucket, in->key, &f, c.versioning, out);
+}
