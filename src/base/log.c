@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "sys/sys.h" /* the clock: a simulated server logs simulated time */
@@ -9,9 +10,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 16384
-#define LINE_TAIL      32   /* kept free for the end of the line */
-#define VALUE_MAX      2048 /* bytes of one value before escaping */
+#define LINE_TAIL 32   /* kept free for the end of the line */
+#define VALUE_MAX 2048 /* bytes of one value before escaping */
 
 static _Atomic int least_level = LOG_LEVEL_INFO;
 static _Atomic int out_fd = STDERR_FILENO;
@@ -82,12 +82,26 @@ static void add_escaped(struct line *l, struct str raw, uint32_t cp)
     }
 }
 
+/* How many bytes at the front need no escape. */
+static size_t plain_run(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\') n++;
+    return n;
+}
+
 static void add_quoted(struct line *l, struct str s)
 {
     bool shortened = s.n > VALUE_MAX;
     if (shortened) s.n = VALUE_MAX;
     add(l, "\"", 1);
     while (s.n) {
+        size_t run = plain_run(s);
+        if (run) {
+            add(l, s.p, run);
+            s = str_slice(s, run, s.n);
+            continue;
+        }
         uint32_t cp = 0;
         size_t len = utf8_next(s, &cp);
         if (len)
@@ -177,26 +191,37 @@ static void add_head(struct line *l, enum log_level level, struct str msg, bool 
     add_quoted(l, msg);
 }
 
-void log_line(enum log_level level, struct str msg, const struct log_field *fields, size_t n)
+size_t log_render(enum log_level level, struct str msg, const struct log_field *fields, size_t n, char *out,
+                  size_t cap)
 {
-    /* Not on the stack: fibers have small ones. No fiber switches inside this function. */
-    static _Thread_local char memory[LINE_MAX_BYTES];
-    if (!log_enabled(level)) return;
-    bool json = atomic_load(&as_json);
-    struct line l = {.p = memory, .cap = sizeof memory - LINE_TAIL};
+    ASSERT(cap >= LOG_LINE_MAX);
+    bool json = atomic_load_explicit(&as_json, memory_order_relaxed);
+    struct line l = {.p = out, .cap = LOG_LINE_MAX - LINE_TAIL};
     add_head(&l, level, msg, json);
     for (size_t i = 0; i < n && !l.cut; i++) add_field(&l, &fields[i], json);
     bool cut = l.cut;
     l.cut = false;
-    l.cap = sizeof memory;
+    l.cap = LOG_LINE_MAX;
     if (cut) add_str(&l, json ? STR(",\"cut\":true") : STR(" cut=true"));
     add_str(&l, json ? STR("}\n") : STR("\n"));
+    return l.n;
+}
+
+void log_write(const char *p, size_t n)
+{
     int fd = atomic_load(&out_fd);
-    for (size_t done = 0; done < l.n;) {
-        ssize_t w = write(fd, memory + done, l.n - done);
+    for (size_t done = 0; done < n;) {
+        ssize_t w = write(fd, p + done, n - done);
         if (w > 0)
             done += (size_t)w;
         else if (w == 0 || errno != EINTR)
             return; /* a log that cannot be written stops nobody */
     }
+}
+
+void log_line(enum log_level level, struct str msg, const struct log_field *fields, size_t n)
+{
+    /* Not on the stack: fibers have small ones. No fiber switches inside this function. */
+    static _Thread_local char memory[LOG_LINE_MAX];
+    if (log_enabled(level)) log_write(memory, log_render(level, msg, fields, n, memory, sizeof memory));
 }

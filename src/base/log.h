@@ -28,6 +28,14 @@ void log_setup(enum log_level least, enum log_format format, int fd /* -1: stand
 bool log_enabled(enum log_level level);
 void log_line(enum log_level level, struct str msg, const struct log_field *fields, size_t n);
 
+/* The parts of log_line, for who gathers lines and writes many at once: the line into out (cap >=
+ * LOG_LINE_MAX), its length returned; and writing bytes where the log goes. log_enabled is the caller's to
+ * ask. */
+#define LOG_LINE_MAX 16384
+size_t log_render(enum log_level level, struct str msg, const struct log_field *fields, size_t n, char *out,
+                  size_t cap);
+void log_write(const char *p, size_t n);
+
 #define LOG_AT(lv, msg, ...)                                                                                 \
     do {                                                                                                     \
         if (log_enabled(lv)) {                                                                               \

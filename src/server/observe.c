@@ -66,26 +66,33 @@ bool observe_init(struct server *s)
     };
     s->started_ms = sys->real_ms();
     s->metrics = metrics_new(rt_loops(s->rt), axes);
-    return s->metrics != NULL;
+    s->access = access_log_new(rt_loops(s->rt));
+    return s->metrics && s->access;
 }
 
 /* ---- a request is over ---- */
 
-static void access_line(const struct http_exchange *x, const struct api_request *rq, unsigned operation,
-                        int64_t ns)
+static void access_line(struct access_log *log, const struct http_exchange *x, const struct api_request *rq,
+                        unsigned operation, int64_t ns)
 {
-    double ms = (double)(ns / 1000) / 1000;
-    if (!rq) { /* of the target only the path: a query may carry a presigned signature */
-        LOG_INFO("request", LF_S("id", x->id), LF_Z("remote", x->peer_text), LF_S("method", x->method_name),
-                 LF_S("path", x->path), LF_Z("op", operation_name(operation)), LF_I("status", x->status),
-                 LF_U("in", x->bytes_in), LF_U("out", x->bytes_out), LF_D("ms", ms));
-        return;
-    }
-    LOG_INFO("request", LF_S("id", x->id), LF_Z("remote", x->peer_text), LF_S("method", x->method_name),
-             LF_Z("op", operation_name(operation)), LF_S("bucket", rq->bucket), LF_S("key", rq->key),
-             LF_I("status", x->status), LF_S("error", rq->failed ? err_s3_code(rq->failed) : STR("")),
-             LF_U("in", x->bytes_in), LF_U("out", x->bytes_out), LF_D("ms", ms),
-             LF_S("who", rq->who ? rq->who->access_key : STR("")));
+    struct str none = STR("");
+    const struct log_field fields[] = {
+        LF_S("id", x->id),
+        LF_Z("remote", x->peer_text),
+        LF_S("method", x->method_name),
+        LF_Z("op", operation_name(operation)),
+        LF_I("status", x->status),
+        LF_U("in", x->bytes_in),
+        LF_U("out", x->bytes_out),
+        LF_D("ms", (double)(ns / 1000) / 1000),
+        /* Of the target at most the path: a query may carry a presigned signature. */
+        rq ? LF_S("bucket", rq->bucket) : LF_S("path", x->path),
+        LF_S("key", rq ? rq->key : none),
+        LF_S("error", rq && rq->failed ? err_s3_code(rq->failed) : none),
+        LF_S("who", rq && rq->who ? rq->who->access_key : none),
+    };
+    size_t n = sizeof fields / sizeof *fields;
+    access_log_add(log, fields, rq ? n : n - 3);
 }
 
 void observe_done(struct server *s, struct http_exchange *x)
@@ -102,7 +109,7 @@ void observe_done(struct server *s, struct http_exchange *x)
     if (rq && rq->failed) metrics_add(s->metrics, shard, METRIC_ERRORS, (unsigned)rq->failed, 0, 1);
     bool quiet = internal && !rq && x->status < 400; /* probes would drown the rest */
     if (atomic_load_explicit(&s->access_log, memory_order_relaxed) && !quiet && log_enabled(LOG_LEVEL_INFO))
-        access_line(x, rq, operation, ns);
+        access_line(s->access, x, rq, operation, ns);
 }
 
 /* ---- the page ---- */

@@ -314,6 +314,7 @@ static void tear_down(struct server *s)
     if (s->store_open && !s->in_memory) engine_close(&s->store);
     http_tls_free(s->tls);
     metrics_free(s->metrics);
+    access_log_free(s->access);
     rt_free(s->rt);
     lifecycle_free(s);
     credentials_wipe(&s->root);

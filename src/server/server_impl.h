@@ -10,6 +10,7 @@
 #include "metrics/metrics.h"
 #include "object/object.h"
 #include "rt/rt.h"
+#include "server/access_log.h"
 #include "server/credentials.h"
 #include "store/store.h"
 
@@ -34,6 +35,7 @@ struct server {
     struct auth *auth;
     struct api *api;
     struct metrics *metrics;
+    struct access_log *access;
     char endpoint[SERVER_LISTENERS_MAX][160]; /* URLs with the real ports */
     size_t nendpoints;
     int64_t started_ms;
