@@ -2,6 +2,16 @@
  * in S3. */
 #include "object/internal.h"
 
+/* Digits alone; a number beyond 64 bits is as large as any can be. */
+static bool offset(struct str s, uint64_t *out)
+{
+    if (str_to_u64(s, out)) return true;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9') return false;
+    *out = UINT64_MAX;
+    return s.n > 0;
+}
+
 err range_parse(struct str header, uint64_t size, bool *partial, uint64_t *first, uint64_t *length)
 {
     *partial = false;
@@ -15,7 +25,7 @@ err range_parse(struct str header, uint64_t size, bool *partial, uint64_t *first
     uint64_t a = 0, b = UINT64_MAX;
     bool has_a = from.n > 0, has_b = to.n > 0;
     if (!to.p || (!has_a && !has_b)) return ERR_OK;
-    if ((has_a && !str_to_u64(from, &a)) || (has_b && !str_to_u64(to, &b))) return ERR_OK;
+    if ((has_a && !offset(from, &a)) || (has_b && !offset(to, &b))) return ERR_OK;
     if (has_a && has_b && b < a) return ERR_OK;
     if (!has_a) { /* the last b bytes */
         if (b == 0 || size == 0) return ERR_INVALID_RANGE;
