@@ -114,6 +114,11 @@ class Server:
     def output(self):
         return self.output_path.read_text(errors="replace") if self.output_path.exists() else ""
 
+    def settled_output(self):
+        """The output once the access log, which is written some lines at once, has caught up."""
+        time.sleep(0.3)
+        return self.output()
+
     def signal(self, number):
         self.process.send_signal(number)
 

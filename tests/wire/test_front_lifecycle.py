@@ -111,12 +111,13 @@ def test_what_outlasts_the_drain_time_is_cut(start_server):
 def test_a_second_signal_ends_at_once(start_server):
     s = start_server(drain_time="60s")
     s.client().create_bucket(Bucket="drained")
-    SlowPut(s, "drained", "k", b"x" * 1000)
+    put = SlowPut(s, "drained", "k", b"x" * 1000)
     time.sleep(0.2)
     s.signal(signal.SIGTERM)
     eventually(lambda: refused(s))
     s.signal(signal.SIGTERM)
     assert s.wait(5) == 1
+    assert b" 200 " not in put.read()
     s.process = None
 
 
