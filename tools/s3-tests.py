@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run ceph/s3-tests against a fresh server: tools/s3-tests.py CHECKOUT [--python PY] [--filter EXPR] [--keep] [-- PYTEST ARGS]
+"""Run ceph/s3-tests against a fresh server: tools/s3-tests.py CHECKOUT [--python PY] [--filter EXPR] [PYTEST ARGS]
 
 CHECKOUT is a clone of the suite outside this repository. PY is a Python that has the suite's requirements; without it a
 virtual environment is made below build/. Prints how many cases of test_s3.py passed and, for each group of cases (the words
@@ -88,8 +88,7 @@ def main():
     p.add_argument("checkout", type=pathlib.Path)
     p.add_argument("--python")
     p.add_argument("--filter", default=DEFAULT_FILTER, help="pytest's -m; '' runs all")
-    p.add_argument("rest", nargs="*", help="passed on to pytest")
-    o = p.parse_args()
+    o, rest = p.parse_known_args()  # what is not ours goes on to pytest
     suite = o.checkout / "s3tests" / "functional" / "test_s3.py"
     if not suite.exists():
         sys.exit(f"s3-tests: {suite} does not exist; give the path of a clone of ceph/s3-tests")
@@ -101,8 +100,8 @@ def main():
         try:
             write_conf(temp / "s3tests.conf", server.address)
             env = dict(os.environ, S3TEST_CONF=str(temp / "s3tests.conf"), S3_USE_SIGV4="1")
-            subprocess.run([suite_python(o.checkout, o.python), "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
-                            "--timeout=120", f"--junitxml={temp}/out.xml", *(["-m", o.filter] if o.filter else []), str(suite), *o.rest],
+            subprocess.run([suite_python(o.checkout, o.python), "-m", "pytest", "-q", *(["--tb=no"] if not rest else []), "-p", "no:cacheprovider",
+                            "--timeout=120", f"--junitxml={temp}/out.xml", *(["-m", o.filter] if o.filter else []), str(suite), *rest],
                            cwd=o.checkout, env=env, check=False)
             report(results(temp / "out.xml"))
             server.stop()

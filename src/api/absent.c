@@ -19,15 +19,13 @@ static err check_one(struct api_request *rq, struct str name, struct str v)
         "x-amz-object-lock-",           "x-amz-grant-",
         "x-amz-write-offset-bytes",     "x-amz-rename-source",
     };
-    static const char *const unless_false[] = {"x-amz-bypass-governance-retention",
-                                               "x-amz-bucket-object-lock-enabled"};
     if (str_eq(name, STR("x-amz-acl"))) return check_acl(rq, name, v);
     if (str_eq(name, STR("x-amz-object-ownership")) && !str_eq(v, STR("BucketOwnerEnforced")))
         return api_not_there(rq, name);
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (str_starts(name, str_c(prefixes[i]))) return api_not_there(rq, name);
-    for (size_t i = 0; i < sizeof unless_false / sizeof *unless_false; i++)
-        if (str_eq(name, str_c(unless_false[i])) && !str_ieq(v, STR("false"))) return api_not_there(rq, name);
+    if (str_eq(name, STR("x-amz-bucket-object-lock-enabled")) && !str_ieq(v, STR("false")))
+        return api_not_there(rq, name);
     return ERR_OK;
 }
 

@@ -89,6 +89,8 @@ BUCKET_RULE(put_bucket_versioning, "s3:PutBucketVersioning")
 err api_rule_delete_objects(struct api_request *rq, struct iam_needs *n)
 {
     need(n, "s3:DeleteObject", rq->bucket, STR("*"), STR_NONE);
+    if (has_header(rq, "x-amz-bypass-governance-retention"))
+        need(n, "s3:BypassGovernanceRetention", rq->bucket, STR("*"), STR_NONE);
     return ERR_OK;
 }
 
