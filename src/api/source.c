@@ -15,11 +15,11 @@ err api_parse_source(struct api_request *rq, struct str raw)
 {
     static const char form[] = "Copy Source must mention the source bucket and key: sourcebucket/sourcekey";
     struct api_source *s = &rq->source;
-    struct str path = raw, query = STR_NONE, all;
+    struct str path = raw, all;
     size_t at;
     if (str_find(raw, STR("?"), &at)) {
         path = str_slice(raw, 0, at);
-        query = str_slice(raw, at + 1, raw.n);
+        struct str query = str_slice(raw, at + 1, raw.n);
         if (!str_starts(query, STR("versionId=")))
             return bad_source(rq, raw, "Unsupported copy source parameter.");
         query = str_slice(query, 10, query.n);

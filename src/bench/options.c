@@ -108,7 +108,7 @@ static bool parse_endpoint(struct bench_options *o, struct str s)
     s = str_slice(s, o->tls ? 8 : 7, s.n);
     if (str_ends(s, STR("/"))) s.n--;
     o->host = s;
-    struct str name = s, port = STR_NONE;
+    struct str name, port = STR_NONE;
     size_t close;
     if (s.n && s.p[0] == '[' && str_find(s, STR("]"), &close)) {
         name = str_slice(s, 1, close);

@@ -68,7 +68,8 @@ struct config *cmd_settings(const struct command *self, const struct config_opti
         *code = cmd_refuse(why, CMD_USAGE);
         return NULL;
     }
-    log_setup((enum log_level)config_u64(c, SET_LOG_LEVEL), (enum log_format)config_u64(c, SET_LOG_FORMAT), -1);
+    log_setup((enum log_level)config_u64(c, SET_LOG_LEVEL), (enum log_format)config_u64(c, SET_LOG_FORMAT),
+              -1);
     const struct str *lines;
     for (size_t i = 0, n = config_warnings(c, &lines); i < n; i++) cmd_refuse(lines[i].p, 0);
     return c;

@@ -1,7 +1,8 @@
 /* ingot: the program. Finds the subcommand and calls it. */
 #include "cmd/cmd.h"
 
-static const struct command *const commands[] = {&cmd_server, &cmd_check, &cmd_recover, &cmd_bench, &cmd_keys, &cmd_config};
+static const struct command *const commands[] = {&cmd_server, &cmd_check, &cmd_recover,
+                                                 &cmd_bench,  &cmd_keys,  &cmd_config};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static int help(FILE *to, int code)

@@ -119,7 +119,7 @@ static err read_v2(struct api_request *rq, struct listing *l, struct str *token,
 err s3_list_objects_v2(struct api_request *rq)
 {
     struct listing l = {.owner = false};
-    struct str token, start;
+    struct str token = STR_NONE, start = STR_NONE;
     struct buf b;
     err e = read_v2(rq, &l, &token, &start);
     if (!e) e = obj_list(rq->objects, rq->arena, &l.in, &l.out);
