@@ -153,7 +153,7 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
         .direct = !o->buffered,
         .file_max = o->file_max ? o->file_max : (uint64_t)1 << 30,
         .extent_max = o->extent_max ? o->extent_max : EXT_DATA_MAX,
-        .buffer = o->writer_buffer ? o->writer_buffer : (size_t)1 << 20,
+        .buffer = o->writer_buffer ? o->writer_buffer : (size_t)512 << 10,
         .memory_max = o->memory_max ? o->memory_max : (uint64_t)256 << 20,
         .fds_max = o->fds ? o->fds : 256,
     };
@@ -201,31 +201,46 @@ void extents_close(struct extents *x)
         ASSERT(f->refs == 1 && f->pins == 0);
         ASSERT(ext_file_drop(f));
     }
-    for (unsigned i = 0; i < x->nspare; i++) free(x->spare[i]);
+    for (unsigned i = 0; i < x->nspare; i++) free(x->spare[i].p);
     free(x->files);
     x->magic = 0;
     free(x);
 }
 
-/* ---- buffers: streams all use one size, which is kept for reuse ---- */
+/* ---- buffers: large ones come in few sizes and are kept for reuse, for to touch new memory costs more than
+ * to fill it ---- */
 
-void *ext_buf_take(struct extents *x, size_t n)
+#define KEPT_MIN ((size_t)128 << 10)
+
+size_t ext_buf_size(size_t n)
 {
-    void *p = NULL;
-    if (n == x->buffer + EXT_HEAD) {
-        rt_mutex_lock(&x->mu);
-        if (x->nspare) p = x->spare[--x->nspare];
-        rt_mutex_unlock(&x->mu);
-    }
-    return p ? p : aligned_alloc(EXT_ALIGN, n);
+    size_t size = KEPT_MIN;
+    if (n < KEPT_MIN) return n;
+    while (size + EXT_HEAD < n) size *= 2;
+    return size + EXT_HEAD;
 }
 
-void ext_buf_give(struct extents *x, void *p, size_t n)
+void *ext_buf_take(struct extents *x, size_t size)
 {
-    if (p && n == x->buffer + EXT_HEAD) {
+    void *p = NULL;
+    rt_mutex_lock(&x->mu);
+    for (unsigned i = x->nspare; i-- > 0 && !p;) {
+        if (x->spare[i].size != size) continue;
+        p = x->spare[i].p;
+        x->spare[i] = x->spare[--x->nspare];
+        x->spare_bytes -= size;
+    }
+    rt_mutex_unlock(&x->mu);
+    return p ? p : aligned_alloc(EXT_ALIGN, size);
+}
+
+void ext_buf_give(struct extents *x, void *p, size_t size)
+{
+    if (p && size >= KEPT_MIN) {
         rt_mutex_lock(&x->mu);
-        if (x->nspare < EXT_BUF_SPARE) {
-            x->spare[x->nspare++] = p;
+        if (x->nspare < EXT_SPARE_MAX && x->spare_bytes + size <= EXT_SPARE_BYTES) {
+            x->spare[x->nspare++] = (struct ext_spare){p, size};
+            x->spare_bytes += size;
             p = NULL;
         }
         rt_mutex_unlock(&x->mu);

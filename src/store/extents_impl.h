@@ -22,7 +22,8 @@
 #define EXTFILE_MAGIC 0x45584649u
 #define WRITER_MAGIC  0x45585752u
 
-#define EXT_BUF_SPARE 8 /* stream buffers kept for reuse */
+#define EXT_SPARE_MAX   32 /* buffers kept for reuse */
+#define EXT_SPARE_BYTES ((size_t)16 << 20)
 
 struct ext_file {
     uint32_t magic, number;
@@ -93,8 +94,12 @@ struct extents {
     unsigned fds;        /* open or opening */
     struct list fd_idle; /* least recently used first */
     struct rt_cond fd_cond;
-    void *spare[EXT_BUF_SPARE];
+    struct ext_spare {
+        void *p;
+        size_t size;
+    } spare[EXT_SPARE_MAX];
     unsigned nspare;
+    size_t spare_bytes;
 
     struct rt_sem memory; /* bytes that writers may still take */
     _Atomic uint64_t memory_used;
@@ -156,8 +161,9 @@ struct ext_write {
     int nruns;
     int rc; /* out: 0 or -errno */
 };
-err ext_write_runs(struct ext_write *w); /* fiber */
-void ext_write_job(void *ext_write);     /* worker: sets rc */
+err ext_write_runs(struct ext_write *w);         /* fiber */
+err ext_write_result(const struct ext_write *w); /* what ext_write_job left, logged and mapped */
+void ext_write_job(void *ext_write);             /* worker: sets rc */
 
 /* ---- extents_fd.c ---- */
 err ext_fd_get(struct ext_file *f,
@@ -165,8 +171,9 @@ err ext_fd_get(struct ext_file *f,
 void ext_fd_put(struct ext_file *f);
 
 /* ---- buffers: extents.c ---- */
-void *ext_buf_take(struct extents *x, size_t n); /* page-aligned; NULL: memory is out */
-void ext_buf_give(struct extents *x, void *p, size_t n);
+size_t ext_buf_size(size_t n);                      /* n or some more: what take and give go by */
+void *ext_buf_take(struct extents *x, size_t size); /* page-aligned; NULL: memory is out */
+void ext_buf_give(struct extents *x, void *p, size_t size);
 
 /* ---- extents_free.c ---- */
 /* Queue. keep_pin: the caller's pin of f passes to the queue. */

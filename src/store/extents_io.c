@@ -24,7 +24,8 @@ void ext_write_job(void *arg)
 {
     struct ext_write *w = arg;
     struct extents *x = w->f->x;
-    w->rc = 0;
+    w->rc = atomic_load(&w->f->failed) ? -EIO : 0;
+    if (w->rc) return;
     if (w->prealloc && atomic_load(&x->fallocates)) {
         do w->rc = sys->fallocate(w->f->wfd, 0, w->off, w->prealloc);
         while (w->rc == -EINTR);
@@ -37,18 +38,18 @@ void ext_write_job(void *arg)
         w->rc = write_whole(w->f->wfd, w->run[i].p, w->run[i].n, w->run[i].off);
 }
 
+err ext_write_result(const struct ext_write *w)
+{
+    if (w->rc == 0) return ERR_OK;
+    err e = ext_io_error(w->f->x, w->rc, "write", w->f->number, w->off);
+    if (e == ERR_IO) atomic_store(&w->f->retire, true);
+    return e;
+}
+
 err ext_write_runs(struct ext_write *w)
 {
-    struct ext_file *f = w->f;
-    if (atomic_load(&f->failed)) {
-        w->rc = -EIO;
-        return ERR_IO;
-    }
     rt_work("extent write", ext_write_job, w);
-    if (w->rc == 0) return ERR_OK;
-    err e = ext_io_error(f->x, w->rc, "write", f->number, w->off);
-    if (e == ERR_IO) atomic_store(&f->retire, true);
-    return e;
+    return ext_write_result(w);
 }
 
 struct sync_job {

@@ -104,7 +104,7 @@ err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) total += small_len(&v[i]);
     if (n == 0) return ERR_OK;
-    uint64_t memory = total < run_max(x) ? total : run_max(x);
+    size_t memory = ext_buf_size((size_t)(total < run_max(x) ? total : run_max(x)));
     if (!rt_sem_take(&x->memory, (int64_t)memory, rt_now() + 2 * RT_SEC)) return ERR_NO_MEMORY;
     atomic_fetch_add(&x->memory_used, memory);
     unsigned char *buf = ext_buf_take(x, memory);

@@ -1,6 +1,7 @@
-/* The writer of one blob. Up to a buffer (1 MiB) of a small blob stays in memory until seal and goes out in
- * one write with its head; a larger one streams: the first full buffer takes a place in a file and writes an
- * open head before it, seal writes the rest and then the head anew, sealed. */
+/* The writer of one blob. A small one of known size stays in memory until seal and goes out in one write with
+ * its head. A larger one streams through two half buffers, one being filled while a worker writes the other:
+ * the first write takes a place in a file and puts an open head before the data, seal writes the rest and
+ * then the head anew, sealed. */
 #include "store/extents_impl.h"
 
 /* An open extent: place taken, not all written. */
@@ -21,9 +22,16 @@ struct extent_writer {
     bool sealed;
     uint64_t memory; /* taken from x->memory */
 
-    char *buf;      /* EXT_HEAD bytes for a head, then buf_cap of data */
-    size_t buf_cap; /* a multiple of EXT_BLOCK */
+    /* buf is filled; other is being written, or idle, or not yet needed (NULL), or never (solo) */
+    char *buf;       /* EXT_HEAD bytes for a head, then buf_cap of data */
+    size_t buf_cap;  /* a multiple of EXT_BLOCK */
+    size_t buf_size; /* as allocated */
     size_t fill, hashed;
+    char *other;
+    bool solo;
+    struct ext_write io; /* of other */
+    _Atomic int io_state;
+    struct rt_waiter *io_waiter;
 
     struct open_extent ext;
     uint64_t done;     /* bytes of the blob in finished extents */
@@ -39,8 +47,10 @@ struct extent_writer {
 /* What the first extent of a blob of unknown size may hold; each further one doubles. */
 #define UNKNOWN_FIRST ((uint64_t)8 << 20)
 
-/* The buffer of a writer that begins when half of all writers' memory is taken. */
-#define BUF_SCARCE ((size_t)256 << 10)
+/* What streams through each half when half of all writers' memory is taken. */
+#define BUF_SCARCE ((size_t)128 << 10)
+
+enum { IO_IDLE, IO_RUNNING, IO_AWAITED, IO_DONE };
 
 static uint64_t first_cap(const struct extent_writer *w)
 {
@@ -54,14 +64,15 @@ err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, st
     ASSERT(!x->read_only && blob_id != 0);
     *out = NULL;
     bool scarce = atomic_load(&x->memory_used) > x->memory_max / 2;
+    bool solo = size_hint >= 0 && (uint64_t)size_hint <= 2 * x->buffer;
     size_t cap = scarce && x->buffer > BUF_SCARCE ? BUF_SCARCE : x->buffer;
-    if (size_hint >= 0 && (uint64_t)size_hint < cap) cap = ext_sums((uint64_t)size_hint) * EXT_BLOCK;
-    if (cap == 0) cap = EXT_BLOCK;
-    uint64_t memory = cap + EXT_HEAD;
+    if (solo) cap = size_hint ? ext_sums((uint64_t)size_hint) * EXT_BLOCK : EXT_BLOCK;
+    size_t size = ext_buf_size(cap + EXT_HEAD);
+    uint64_t memory = (uint64_t)size * (solo ? 1 : 2);
     if (!rt_sem_take(&x->memory, (int64_t)memory, rt_now() + 2 * RT_SEC)) return ERR_NO_MEMORY;
     atomic_fetch_add(&x->memory_used, memory);
     struct extent_writer *w = calloc(1, sizeof *w);
-    char *buf = w ? ext_buf_take(x, memory) : NULL;
+    char *buf = w ? ext_buf_take(x, size) : NULL;
     if (!buf) {
         free(w);
         atomic_fetch_sub(&x->memory_used, memory);
@@ -76,6 +87,8 @@ err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, st
         .memory = memory,
         .buf = buf,
         .buf_cap = cap,
+        .buf_size = size,
+        .solo = solo,
     };
     w->data_cap = first_cap(w);
     *out = w;
@@ -143,31 +156,67 @@ static err begin_stream(struct extent_writer *w)
     return ext_reserve(w->x, EXT_LARGE, w->ext.reserved, &w->ext.f, &w->ext.off);
 }
 
+static void io_job(void *arg)
+{
+    struct extent_writer *w = arg;
+    ext_write_job(&w->io);
+    if (atomic_exchange(&w->io_state, IO_DONE) == IO_AWAITED) rt_wake(w->io_waiter);
+}
+
+/* The write under way has ended: its result. Its buffer is the kernel's until then. */
+static err io_join(struct extent_writer *w)
+{
+    if (atomic_load(&w->io_state) == IO_IDLE) return ERR_OK;
+    struct rt_waiter waiter;
+    rt_waiter_init(&waiter);
+    w->io_waiter = &waiter;
+    int running = IO_RUNNING;
+    if (atomic_compare_exchange_strong(&w->io_state, &running, IO_AWAITED)) rt_wait(&waiter, RT_FOREVER);
+    ASSERT(atomic_load(&w->io_state) == IO_DONE);
+    atomic_store(&w->io_state, IO_IDLE);
+    return ext_write_result(&w->io);
+}
+
+/* Let a worker write w->io from buf, and go on filling the other half. */
+static err io_start(struct extent_writer *w)
+{
+    if (!w->solo && !w->other) w->other = ext_buf_take(w->x, w->buf_size);
+    if (!w->other || !rt_fiber_self()) return ext_write_runs(&w->io);
+    atomic_store(&w->io_state, IO_RUNNING);
+    if (!rt_work_async("extent write", io_job, w)) {
+        atomic_store(&w->io_state, IO_IDLE);
+        return ext_write_runs(&w->io);
+    }
+    char *filled = w->buf;
+    w->buf = w->other;
+    w->other = filled;
+    return ERR_OK;
+}
+
 /* The buffer is full and more comes: write it. */
 static err flush_buffer(struct extent_writer *w)
 {
     ASSERT(w->fill == w->hashed && w->fill % EXT_ALIGN == 0);
-    struct ext_write io = {.nruns = 1};
-    if (!w->ext.f) {
-        err e = begin_stream(w);
-        if (e) return e;
-        open_head(w, (unsigned char *)w->buf);
-        io.prealloc = w->ext.blocks;
-        io.run[0].p = w->buf;
-        io.run[0].n = EXT_HEAD + w->fill;
-        io.run[0].off = w->ext.off;
-    } else {
-        io.run[0].p = w->buf + EXT_HEAD;
-        io.run[0].n = w->fill;
-        io.run[0].off = w->ext.off + EXT_HEAD + w->ext.flushed;
-    }
-    io.f = w->ext.f;
-    io.off = w->ext.off;
-    err e = ext_write_runs(&io);
+    bool first = !w->ext.f;
+    err e = io_join(w);
+    if (!e && first) e = begin_stream(w);
     if (e) return e;
+    w->io = (struct ext_write){.f = w->ext.f, .off = w->ext.off, .nruns = 1};
+    if (first) {
+        open_head(w, (unsigned char *)w->buf);
+        w->io.prealloc = w->ext.blocks;
+        w->io.run[0].p = w->buf;
+        w->io.run[0].n = EXT_HEAD + w->fill;
+        w->io.run[0].off = w->ext.off;
+    } else {
+        w->io.run[0].p = w->buf + EXT_HEAD;
+        w->io.run[0].n = w->fill;
+        w->io.run[0].off = w->ext.off + EXT_HEAD + w->ext.flushed;
+    }
+    e = io_start(w);
     w->ext.flushed += w->fill;
     w->fill = w->hashed = 0;
-    return ERR_OK;
+    return e;
 }
 
 /* ---- finishing an extent ---- */
@@ -224,6 +273,7 @@ static err finish_extent(struct extent_writer *w, bool last, struct str owner)
 {
     struct open_extent *x = &w->ext;
     err e = hash_blocks(w, true);
+    if (!e) e = io_join(w);
     if (e) return e;
     struct ext_head h = {
         .flags = EXT_F_SEALED | (last ? EXT_F_LAST : 0u),
@@ -306,7 +356,9 @@ err extent_seal(struct extent_writer *w, struct str owner, const struct extent_p
 static void writer_free(struct extent_writer *w)
 {
     struct extents *x = w->x;
-    ext_buf_give(x, w->buf, w->buf_cap + EXT_HEAD);
+    ASSERT(atomic_load(&w->io_state) == IO_IDLE);
+    ext_buf_give(x, w->buf, w->buf_size);
+    ext_buf_give(x, w->other, w->buf_size);
     atomic_fetch_sub(&x->memory_used, w->memory);
     rt_sem_give(&x->memory, (int64_t)w->memory);
     free(w->sums);
@@ -333,6 +385,7 @@ void extent_writer_abandon(struct extent_writer *w)
 {
     if (!w) return;
     CHECK_MAGIC(w, WRITER_MAGIC);
+    io_join(w); /* the kernel lets go of the buffer before it is freed, and writes nothing after the punch */
     for (size_t i = 0; i < w->nplaces; i++)
         ext_free_range(w->files[i], w->places[i].offset, w->places[i].disk_len, true);
     if (w->ext.f) ext_free_range(w->ext.f, w->ext.off, w->ext.reserved, true);

@@ -1,0 +1,13 @@
+# Programs that measure one module each; the figures in docs/decisions/ name their target.
+
+BENCH_DIR ?= build/bench
+
+.PHONY: bench-extents
+
+$(OUT)/bench/%: bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB) $(LDLIBS)
+
+bench-extents: $(OUT)/bench/extent_bench ## measure extents in BENCH_DIR (build/bench)
+	@mkdir -p $(BENCH_DIR)
+	@$< $(BENCH_DIR)
