@@ -380,7 +380,8 @@ static void test_ranges(void **state)
         {"bytes=", ERR_OK, "0123456789", false},
         {"bytes=-", ERR_OK, "0123456789", false},
         {"bytes=a-b", ERR_OK, "0123456789", false},
-        {"bytes=0-99999999999999999999", ERR_OK, "0123456789", false},
+        {"bytes=1-99999999999999999999", ERR_OK, "123456789", true},
+        {"bytes=99999999999999999999-", ERR_INVALID_RANGE, "", false},
     };
     struct world w;
     struct obj_get_out g;
