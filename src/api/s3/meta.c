@@ -17,17 +17,23 @@ static bool header_safe(struct str v)
 
 /* ---- content headers ---- */
 
+static bool is_aws_chunked(struct str token)
+{
+    return str_ieq(str_trim(token), STR("aws-chunked"));
+}
+
 /* "aws-chunked" is the transfer's, not the object's: taken out token by token. */
 static struct str strip_aws_chunked(struct arena *a, struct str v)
 {
-    size_t at;
-    if (!str_find(v, STR("aws-chunked"), &at)) return v;
-    char *to = arena_alloc_raw(a, 2 * v.n + 1);
+    bool found = false;
+    for (struct str rest = v; rest.n;) found = is_aws_chunked(str_cut(&rest, ',')) || found;
+    if (!found) return v;
+    char *to = arena_alloc_raw(a, v.n + 1);
     size_t n = 0;
     if (!to) return STR_NONE;
     while (v.n) {
         struct str token = str_trim(str_cut(&v, ','));
-        if (token.n == 0 || str_ieq(token, STR("aws-chunked"))) continue;
+        if (token.n == 0 || is_aws_chunked(token)) continue;
         if (n) to[n++] = ',';
         memcpy(to + n, token.p, token.n);
         n += token.n;

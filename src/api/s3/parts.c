@@ -1,13 +1,14 @@
 /* Parts of a multipart upload: from a body, or from a range of another object. */
 #include "api/s3/s3.h"
 
-/* The part's checksum must be of the upload's algorithm; without one declared there, none may come here. */
+/* The part's checksum must be of the upload's algorithm. An upload that declared none takes any, as S3 does:
+ * SDKs send one by default. */
 static err check_algorithm(struct api_request *rq, const struct obj_upload_info *u, enum hash_alg sent)
 {
-    if (sent == HASH_ALGS || (u->has_checksum && sent == u->checksum)) return ERR_OK;
+    if (sent == HASH_ALGS || !u->has_checksum || sent == u->checksum) return ERR_OK;
     return api_error(rq, ERR_INVALID_REQUEST,
                      "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-                     u->has_checksum ? hash_name(u->checksum) : "null", hash_name(sent));
+                     hash_name(u->checksum), hash_name(sent));
 }
 
 static err part_length(struct api_request *rq)
@@ -31,10 +32,12 @@ err s3_upload_part(struct api_request *rq)
     if (!e) e = upload_get(rq->objects, rq->arena, rq->bucket, rq->key, id, &u);
     if (!e) e = check_algorithm(rq, &u, alg);
     if (e) return e;
-    if (alg == HASH_ALGS) in.want_sums = HASH_BIT(u.has_checksum ? u.checksum : HASH_CRC64NVME);
+    if (alg == HASH_ALGS) alg = u.has_checksum ? u.checksum : HASH_CRC64NVME;
+    in.want_sums = HASH_BIT(alg);
     e = upload_part(rq->objects, rq->arena, id, number, &in, rq->body, &out);
     if (e) return e;
     s3_set(rq, "etag", s3_quoted(rq->arena, out.etag));
+    out.sums.bits &= HASH_BIT(alg); /* one more may be kept for the sum of the whole */
     s3_set_checksums(rq, &out.sums, false);
     return s3_reply_empty(rq, 200);
 }
@@ -74,7 +77,7 @@ err s3_upload_part_copy(struct api_request *rq)
     if (!e) e = s3_source_cond(rq, &in.src_cond);
     if (e) return e;
     e = upload_part_copy(rq->objects, rq->arena, &in, &out, &version);
-    if (e == ERR_INVALID_ARGUMENT && in.has_range)
+    if ((e == ERR_INVALID_ARGUMENT || e == ERR_INVALID_RANGE) && in.has_range)
         return api_bad_argument(rq, "x-amz-copy-source-range", api_header(rq, "x-amz-copy-source-range"),
                                 "Range specified is not valid for source object");
     if (e) return s3_cond_failed(rq, e, &in.src_cond);
