@@ -61,6 +61,39 @@ def eventually(condition, seconds=10):
         time.sleep(0.02)
 
 
+# ---- starting ----
+
+def test_while_it_opens_only_health_answers(tmp_path):
+    """A file of accounts that cannot be read yet, a pipe, holds the start at its last step."""
+    pipe, path = tmp_path / "accounts", tmp_path / "ingot.sock"
+    os.mkfifo(pipe)
+    s = Server(listen=["127.0.0.1:0", f"unix:{path}"], test_accounts=pipe)
+    try:
+        s.spawn()
+        eventually(path.exists)
+
+        def ask(target):
+            with socket.socket(socket.AF_UNIX) as u:
+                u.connect(str(path))
+                u.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                return b"".join(iter(lambda: u.recv(65536), b"")).lower()
+
+        assert ask("/-/live").startswith(b"http/1.1 200 ")
+        answer = ask("/-/ready")
+        assert answer.startswith(b"http/1.1 503 ") and answer.endswith(b"opening the store\n")
+        answer = ask("/bucket/key")
+        assert answer.startswith(b"http/1.1 503 ") and b"<code>serviceunavailable</code>" in answer and b"\r\nretry-after: 1\r\n" in answer
+        assert b"ingot_ready 0\n" in ask("/-/metrics")
+        assert not s.ready_file.exists()
+        with open(pipe, "w", encoding="ascii"):
+            pass  # no accounts in it: the start fails in one line
+        assert s.wait(20) == 3
+        assert f"ingot: test-accounts: {pipe}" in s.output()
+        s.check_output()
+    finally:
+        s.remove()
+
+
 # ---- ending ----
 
 @pytest.mark.smoke
