@@ -115,8 +115,6 @@ void list_encode(struct buf *out, struct str s)
         char c = s.p[i];
         if (unreserved(c) || c == '/' || c == '*')
             buf_char(out, c);
-        else if (c == ' ')
-            buf_char(out, '+');
         else
             percent(out, c);
     }

@@ -28,7 +28,10 @@ static err select_part(struct objects *o, struct arena *a, uint64_t bucket, cons
         out->first = off;
         out->length = v[i].size;
         out->part_count = r->parts;
-        return sums_decode(v[i].sums, &out->part_sums);
+        e = sums_decode(v[i].sums, &out->part_sums);
+        /* The value is the part's, the type says what the object's is. */
+        memcpy(out->part_sums.type, out->info.sums.type, sizeof out->part_sums.type);
+        return e;
     }
     return e ? e : ERR_INVALID_PART_NUMBER;
 }

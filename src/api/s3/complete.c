@@ -131,7 +131,7 @@ static err reply(struct api_request *rq, const struct obj_info *o)
         break;
     }
     xml_close(&b, "CompleteMultipartUploadResult");
-    s3_set_version(rq, o->version_id);
+    s3_set_new_version(rq, o->version_id);
     return s3_reply_doc(rq, &b);
 }
 

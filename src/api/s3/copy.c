@@ -64,7 +64,7 @@ err s3_copy_object(struct api_request *rq)
     if (e) return e;
     e = obj_copy(rq->objects, rq->arena, &in, &out);
     if (e) return copy_failed(rq, e, &in);
-    s3_set_version(rq, out.info.version_id);
+    s3_set_new_version(rq, out.info.version_id);
     if (out.src_version_id.n) s3_set(rq, "x-amz-copy-source-version-id", out.src_version_id);
     s3_doc(&b, "CopyObjectResult");
     s3_xml_time(&b, "LastModified", out.info.modified_ms);

@@ -6,6 +6,11 @@ void s3_set_version(struct api_request *rq, struct str version_id)
     if (version_id.n) s3_set(rq, "x-amz-version-id", version_id);
 }
 
+void s3_set_new_version(struct api_request *rq, struct str version_id)
+{
+    if (!str_eq(version_id, STR("null"))) s3_set_version(rq, version_id);
+}
+
 static void set_content(struct api_request *rq, const char *header, const char *override, struct str stored)
 {
     struct str v;

@@ -25,7 +25,7 @@ err s3_put_object(struct api_request *rq)
     e = obj_put(rq->objects, rq->arena, &in, rq->body, &out);
     if (e) return s3_cond_failed(rq, e, &in.cond);
     s3_set(rq, "etag", s3_quoted(rq->arena, out.etag));
-    s3_set_version(rq, out.version_id);
+    s3_set_new_version(rq, out.version_id);
     s3_set_checksums(rq, &out.sums, true);
     return s3_reply_empty(rq, 200);
 }

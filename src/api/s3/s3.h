@@ -98,5 +98,7 @@ bool s3_token_read(struct arena *a, struct str context, struct str text, struct 
 void s3_set_object(struct api_request *rq, const struct obj_info *i);
 /* x-amz-version-id, where the bucket has versions. */
 void s3_set_version(struct api_request *rq, struct str version_id);
+/* Of what was just written: a null version is not named. */
+void s3_set_new_version(struct api_request *rq, struct str version_id);
 
 #endif
