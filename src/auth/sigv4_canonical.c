@@ -151,6 +151,14 @@ static void put_headers(struct out *o, const struct http_exchange *x, struct str
     }
 }
 
+/* As many as the query can have; the router refused more than some. */
+static size_t pieces(struct str query)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < query.n; i++) n += query.p[i] == '&';
+    return n;
+}
+
 static size_t bound(const struct api_request *rq, const struct sigv4 *s)
 {
     const struct http_exchange *x = rq->x;
@@ -167,7 +175,7 @@ struct str sigv4_canonical(const struct api_request *rq, const struct sigv4 *s)
     size_t size = bound(rq, s), scratch_size = 3 * x->query.n;
     char *p = arena_alloc_raw(rq->arena, size);
     char *q = scratch_size ? arena_alloc_raw(rq->arena, scratch_size) : p;
-    struct pair *pairs = ARENA_ARRAY(rq->arena, struct pair, rq->nparams + 1);
+    struct pair *pairs = ARENA_ARRAY(rq->arena, struct pair, pieces(x->query));
     if (!p || !q || !pairs) return STR_NONE;
     struct out o = {p, p + size}, scratch = {q, q + scratch_size};
     put(&o, x->method_name);
