@@ -16,6 +16,13 @@ def pytest_sessionstart(session):
         pytest.exit(f"{BINARY} does not exist; build it first (make build)", returncode=3)
 
 
+def pytest_collection_modifyitems(items):
+    """The operations that a test shows to work go into the JUnit report, for tools/compat.py."""
+    for item in items:
+        for mark in item.iter_markers("op"):
+            item.user_properties.append(("op", mark.args[0]))
+
+
 @pytest.fixture(scope="session")
 def server():
     s = Server()
