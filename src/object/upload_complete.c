@@ -6,10 +6,15 @@
 #include "object/upload_int.h"
 #include "sys/sys.h"
 
+#define LIST_LINES_MAX (2 * OBJ_PART_MAX_NUMBER)
+
 struct completion {
     struct objects *o;
     struct arena *a; /* the caller's */
     const struct upload_complete_in *in;
+    struct upload_complete_part *list; /* the client's, each part once; in a */
+    size_t n;
+    err list_error;   /* told after the upload is known to exist */
     struct rec stamp; /* id and time of the object */
     struct str made;  /* the record, or the mark of an earlier Complete; in a */
     uint64_t seq;     /* of an earlier Complete */
@@ -18,12 +23,20 @@ struct completion {
 
 /* ---- the list ---- */
 
-static err check_list(const struct upload_complete_in *in)
+/* A client that sent a part twice may list it twice; as the last upload of a number wins, so does its last
+ * line. */
+static err compact_list(struct completion *c)
 {
-    if (in->n == 0 || in->n > OBJ_PART_MAX_NUMBER) return ERR_MALFORMED_XML;
-    for (size_t i = 1; i < in->n; i++)
-        if (in->parts[i].number <= in->parts[i - 1].number) return ERR_INVALID_PART_ORDER;
-    return ERR_OK;
+    const struct upload_complete_in *in = c->in;
+    if (in->n == 0 || in->n > LIST_LINES_MAX) return ERR_MALFORMED_XML;
+    c->list = ARENA_ARRAY(c->a, struct upload_complete_part, in->n);
+    if (!c->list) return ERR_NO_MEMORY;
+    for (size_t i = 0; i < in->n; i++) {
+        if (i > 0 && in->parts[i].number < in->parts[i - 1].number) return ERR_INVALID_PART_ORDER;
+        if (i + 1 < in->n && in->parts[i + 1].number == in->parts[i].number) continue;
+        c->list[c->n++] = in->parts[i];
+    }
+    return c->n > OBJ_PART_MAX_NUMBER ? ERR_MALFORMED_XML : ERR_OK;
 }
 
 static err check_part(const struct upload_complete_part *want, const struct part *have)
@@ -36,20 +49,20 @@ static err check_part(const struct upload_complete_part *want, const struct part
 }
 
 /* Both lists ascend: matches the client's against what is there; picked gets the parts, keep marks them. */
-static err pick(const struct objects *o, const struct upload_complete_in *in, const struct part *have,
-                size_t n, struct part *picked, bool *keep)
+static err pick(const struct completion *c, const struct part *have, size_t n, struct part *picked,
+                bool *keep)
 {
     size_t h = 0;
-    for (size_t i = 0; i < in->n; i++) {
-        while (h < n && have[h].number < in->parts[i].number) h++;
-        if (h == n || have[h].number != in->parts[i].number) return ERR_INVALID_PART;
-        err e = check_part(&in->parts[i], &have[h]);
+    for (size_t i = 0; i < c->n; i++) {
+        while (h < n && have[h].number < c->list[i].number) h++;
+        if (h == n || have[h].number != c->list[i].number) return ERR_INVALID_PART;
+        err e = check_part(&c->list[i], &have[h]);
         if (e) return e;
         picked[i] = have[h];
         keep[h] = true;
     }
-    for (size_t i = 0; i + 1 < in->n; i++)
-        if (picked[i].size < o->min_part_size) return ERR_ENTITY_TOO_SMALL;
+    for (size_t i = 0; i + 1 < c->n; i++)
+        if (picked[i].size < c->o->min_part_size) return ERR_ENTITY_TOO_SMALL;
     return ERR_OK;
 }
 
@@ -104,17 +117,18 @@ static err sum_parts(const struct part *v, size_t n, enum hash_alg alg, enum che
     return e;
 }
 
-static err sum_whole(const struct upload *u, const struct upload_complete_in *in, const struct part *v,
+static err sum_whole(const struct upload *u, const struct completion *c, const struct part *v,
                      struct obj_checksums *out)
 {
+    const struct upload_complete_in *in = c->in;
     enum hash_alg alg = u->has_checksum ? u->checksum : HASH_CRC64NVME;
     enum checksum_type type = u->has_checksum ? u->type : CHECKSUM_FULL_OBJECT;
     *out = (struct obj_checksums){.bits = HASH_BIT(alg)};
     out->type[alg] = type;
-    if (type == CHECKSUM_COMPOSITE) out->parts = (unsigned)in->n;
+    if (type == CHECKSUM_COMPOSITE) out->parts = (unsigned)c->n;
     if (in->has_type && in->type != type) return ERR_INVALID_REQUEST;
     if (in->expect_bits & ~out->bits) return ERR_INVALID_REQUEST;
-    err e = sum_parts(v, in->n, alg, type, &out->value[alg]);
+    err e = sum_parts(v, c->n, alg, type, &out->value[alg]);
     if (e) return e;
     bool wrong = in->expect_bits && memcmp(out->value[alg].b, in->expect[alg].b, hash_size(alg)) != 0;
     return wrong ? ERR_BAD_DIGEST : ERR_OK;
@@ -133,9 +147,9 @@ static err make_record(struct mut *m, struct completion *c, const struct upload 
     r->vid = c->stamp.vid;
     r->modified_ms = c->stamp.modified_ms;
     r->f[REC_UPLOAD_SUM] = r->f[REC_INITIATOR] = STR_NONE;
-    err e = measure(v, c->in->n, r);
+    err e = measure(v, c->n, r);
     if (!e && c->in->has_size && c->in->size != r->size) e = ERR_INVALID_REQUEST;
-    if (!e) e = sum_whole(u, c->in, v, &sums);
+    if (!e) e = sum_whole(u, c, v, &sums);
     if (!e) r->f[REC_SUMS] = sums_encode(m->a, &sums);
     return e;
 }
@@ -195,17 +209,17 @@ static err build(struct mut *m, void *arg)
     c->versioning = m->guard.versioning;
     err e = upload_check(m, c->in->key, c->in->upload_id, &u);
     if (e == ERR_NO_SUCH_UPLOAD) return repeat(m, c);
-    if (!e) e = check_list(c->in);
+    if (!e) e = c->list_error;
     if (!e) e = upload_scan_parts(m->o, m->a, m->bucket, &u.id, 0, SIZE_MAX, &have, &n);
     if (e) return e;
-    struct part *picked = ARENA_ARRAY(m->a, struct part, c->in->n);
+    struct part *picked = ARENA_ARRAY(m->a, struct part, c->n);
     bool *keep = ARENA_ARRAY(m->a, bool, n + 1);
     if (!picked || !keep) return ERR_NO_MEMORY;
-    e = pick(c->o, c->in, have, n, picked, keep);
+    e = pick(c, have, n, picked, keep);
     if (!e) e = version_current(m, c->in->key, &cur);
     if (!e) e = cond_write(&c->in->cond, cur.value.p && cur.rec.kind == REC_OBJECT ? &cur.rec : NULL);
     if (!e) e = make_record(m, c, &u, picked, &r);
-    if (!e) e = put_table(m, &u.id, picked, c->in->n, &r);
+    if (!e) e = put_table(m, &u.id, picked, c->n, &r);
     if (!e) e = upload_end(m, c->in->key, &u.id, have, n, keep);
     if (!e) e = version_push(m, c->in->key, &cur, &r);
     if (e) return e;
@@ -221,6 +235,7 @@ err upload_complete(struct objects *o, struct arena *a, const struct upload_comp
     struct found f = {.current = true};
     uint64_t seq = 0;
     version_stamp(&c.stamp);
+    c.list_error = compact_list(&c);
     err e = mut_run(o, in->bucket, build, &c, &seq);
     if (!e) e = rec_decode(c.made, &f.rec);
     if (e) return e;

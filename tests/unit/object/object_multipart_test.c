@@ -80,10 +80,11 @@ static void test_bad_lists(void **state)
     assert_int_equal(up_part(&w, "k", id, 10001, up_data(&w, 3, 1), NULL), ERR_INVALID_ARGUMENT);
     assert_int_equal(up_done(&w, "k", id, l, 0, &i), ERR_MALFORMED_XML);
     assert_int_equal(up_done(&w, "k", id, l, 3, &i), ERR_ENTITY_TOO_SMALL);
-    struct upload_complete_part swapped[2] = {l[1], l[0]}, twice[2] = {l[0], l[0]}, wrong[1] = {l[0]},
-                                missing[1] = {{.number = 7}};
+    struct upload_complete_part swapped[2] = {l[1], l[0]}, twice[2] = {l[0], {1, l[1].etag, {0}}},
+                                wrong[1] = {l[0]}, missing[1] = {{.number = 7}};
     assert_int_equal(up_done(&w, "k", id, swapped, 2, &i), ERR_INVALID_PART_ORDER);
-    assert_int_equal(up_done(&w, "k", id, twice, 2, &i), ERR_INVALID_PART_ORDER);
+    assert_int_equal(up_done(&w, "k", id, twice, 2, &i),
+                     ERR_INVALID_PART); /* the last line counts: not part 1's ETag */
     wrong[0].etag = l[1].etag;
     assert_int_equal(up_done(&w, "k", id, wrong, 1, &i), ERR_INVALID_PART);
     missing[0].etag = l[0].etag;
@@ -131,6 +132,15 @@ static void test_resend_and_abort(void **state)
     struct upload_complete_part first = {.number = 1, .etag = e1};
     assert_int_equal(up_done(&w, "k", id, &first, 1, NULL), ERR_INVALID_PART);
     assert_int_equal(up_part(&w, "k", id, 2, up_data(&w, 3, 0), NULL), ERR_OK);
+    /* a client that lists each upload of a part gets the last */
+    struct str other = up_new(&w, "twice");
+    assert_int_equal(up_part(&w, "twice", other, 1, up_data(&w, 1, 100), &e1), ERR_OK);
+    assert_int_equal(up_part(&w, "twice", other, 1, up_data(&w, 2, 100), &e2), ERR_OK);
+    struct upload_complete_part both[2] = {{.number = 1, .etag = e1}, {.number = 1, .etag = e2}};
+    struct obj_info done;
+    assert_int_equal(up_done(&w, "twice", other, both, 2, &done), ERR_OK);
+    assert_true(done.parts == 1 && done.size == 100);
+    del(&w, "bkt", "twice", STR_NONE);
     assert_int_equal(upload_get(w.o, w.a, STR("bkt"), STR("k"), id, &u), ERR_OK);
     assert_int_equal(upload_abort(w.o, w.a, STR("bkt"), STR("k"), id), ERR_OK);
     assert_int_equal(upload_abort(w.o, w.a, STR("bkt"), STR("k"), id), ERR_NO_SUCH_UPLOAD);
