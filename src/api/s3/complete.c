@@ -40,7 +40,7 @@ static err read_parts(struct api_request *rq, const struct xml_node *root, struc
         if (!str_eq(c->name, STR("Part"))) return ERR_MALFORMED_XML;
         err e = read_part(rq, c, &parts[i]);
         if (e) return e;
-        if (i > 0 && parts[i].number <= parts[i - 1].number) return ERR_INVALID_PART_ORDER;
+        if (i > 0 && parts[i].number < parts[i - 1].number) return ERR_INVALID_PART_ORDER;
         i++;
     }
     in->parts = parts;
