@@ -313,7 +313,7 @@ static void drop(struct extents *x, const struct ext_free *v, size_t n)
 void ext_free_drop_all(struct extents *x)
 {
     size_t left = atomic_load(&x->work_left);
-    drop(x, x->work + (x->nwork - left), left);
+    if (left) drop(x, x->work + (x->nwork - left), left);
     drop(x, x->queue, x->nqueue);
     free(x->work);
     free(x->queue);

@@ -1,9 +1,10 @@
-/* Reading: every block against its sum, the sums against the header, the header against its place. */
+/* Reading: every block against its sum, the sums against the header, the header against its place. What does
+ * not verify is looked at a second time past the page cache: a bit that flipped in memory is no damage. */
 #include "store/extents_impl.h"
-#include "base/bytes.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 struct extent_table {
     uint32_t file;
@@ -14,9 +15,217 @@ struct extent_table {
     uint64_t sums[];
 };
 
+/* One look at one extent. */
+struct look {
+    struct ext_file *f;
+    const struct extent_place *p;
+    uint64_t blob_id;
+    int fd;
+    bool direct; /* fd bypasses the page cache */
+    /* on ERR_CORRUPT */
+    const char *what;
+    uint64_t at;
+};
+
 void extent_table_free(struct extent_table *t)
 {
     free(t);
+}
+
+static err damaged(struct look *k, const char *what, uint64_t at)
+{
+    k->what = what;
+    k->at = at;
+    return ERR_CORRUPT;
+}
+
+/* ---- bytes ---- */
+
+struct direct_job {
+    int fd;
+    void *p;
+    size_t n;
+    uint64_t off;
+    ssize_t got;
+};
+
+static void direct_job(void *arg)
+{
+    struct direct_job *j = arg;
+    do j->got = sys->pread(j->fd, j->p, j->n, j->off);
+    while (j->got == -EINTR);
+}
+
+/* Pages that hold [off, off + n), through an aligned buffer. */
+static ssize_t read_direct(int fd, void *p, size_t n, uint64_t off)
+{
+    size_t skip = (size_t)(off % EXT_ALIGN), len = (size_t)ext_align(skip + n);
+    char *pages = aligned_alloc(EXT_ALIGN, len);
+    if (!pages) return -ENOMEM;
+    struct direct_job j = {.fd = fd, .p = pages, .n = len, .off = off - skip};
+    rt_work("extent reread", direct_job, &j);
+    ssize_t got = j.got < 0 ? j.got : j.got > (ssize_t)skip ? j.got - (ssize_t)skip : 0;
+    if (got > (ssize_t)n) got = (ssize_t)n;
+    if (got > 0) memcpy(p, pages + skip, (size_t)got);
+    free(pages);
+    return got;
+}
+
+/* Whole reads; the end of the file where bytes must be is damage. */
+static err read_whole(struct look *k, void *p, size_t n, uint64_t off)
+{
+    for (char *to = p; n > 0;) {
+        ssize_t got = k->direct ? read_direct(k->fd, to, n, off) : rt_pread(k->fd, to, n, off);
+        if (got == -EINTR) continue;
+        if (got < 0) return ext_io_error(k->f->x, (int)got, "read", k->f->number, off);
+        if (got == 0) return damaged(k, "end of file", off);
+        to += got;
+        n -= (size_t)got;
+        off += (uint64_t)got;
+    }
+    return ERR_OK;
+}
+
+/* ---- header and table ---- */
+
+/* The header at its place, if it is the one that place and blob id expect. */
+static err check_head(struct look *k, const unsigned char *head, struct ext_head *h)
+{
+    const struct extent_place *p = k->p;
+    err e = ext_head_decode(head, k->f->number, k->f->seed, p->offset, h);
+    if (e == ERR_UNSUPPORTED_FORMAT) return e;
+    if (e) return damaged(k, "header", p->offset);
+    if (!(h->flags & EXT_F_SEALED) || h->blob_id != k->blob_id || h->data_len != p->data_len ||
+        h->disk_len != p->disk_len)
+        return damaged(k, "another extent's header", p->offset);
+    return ERR_OK;
+}
+
+static err make_table(struct look *k, const unsigned char *head, struct extent_table **out)
+{
+    struct ext_head h;
+    err e = check_head(k, head, &h);
+    if (e) return e;
+    size_t n = ext_meta_len(h.data_len, h.owner_len), sums = ext_sums(h.data_len) * 8;
+    bool inside = ext_meta_in_head(h.data_len, h.owner_len);
+    struct extent_table *t = malloc(sizeof *t + sums);
+    unsigned char *heap = inside ? NULL : malloc(n);
+    const unsigned char *meta = inside ? head + EXT_HEADER : heap;
+    if (!t || !meta) e = ERR_NO_MEMORY;
+    if (!e && heap) e = read_whole(k, heap, n, k->p->offset + ext_meta_off(h.data_len, h.owner_len));
+    if (!e && ext_meta_hash(&h, k->f->seed, meta, n) != h.meta_hash) e = damaged(k, "table", k->p->offset);
+    if (!e) {
+        *t = (struct extent_table){h.file, h.offset, h.blob_id, h.part, h.data_len};
+        if (sums) memcpy(t->sums, meta, sums);
+        *out = t;
+    } else {
+        free(t);
+    }
+    free(heap);
+    return e;
+}
+
+static err load_table(struct look *k, struct extent_table **out)
+{
+    unsigned char *head = malloc(EXT_HEAD);
+    err e = head ? read_whole(k, head, EXT_HEAD, k->p->offset) : ERR_NO_MEMORY;
+    if (!e) e = make_table(k, head, out);
+    free(head);
+    return e;
+}
+
+/* ---- data ---- */
+
+struct span { /* whole blocks that hold what is wanted */
+    uint64_t first, from;
+    size_t len;
+};
+
+static struct span span_of(uint64_t data_len, uint64_t off, size_t n)
+{
+    struct span s = {.first = off / EXT_BLOCK};
+    s.from = s.first * EXT_BLOCK;
+    uint64_t end = ext_sums(off + n) * EXT_BLOCK;
+    s.len = (size_t)((end < data_len ? end : data_len) - s.from);
+    return s;
+}
+
+static err verify(struct look *k, const struct extent_table *t, const struct span *s, const char *data)
+{
+    for (size_t at = 0; at < s->len; at += EXT_BLOCK) {
+        uint64_t block = s->first + at / EXT_BLOCK;
+        size_t n = s->len - at < EXT_BLOCK ? s->len - at : EXT_BLOCK;
+        if (ext_block_hash(t->blob_id, t->part, block, data + at, n) != t->sums[block])
+            return damaged(k, "block", t->offset + EXT_HEAD + s->from + at);
+    }
+    return ERR_OK;
+}
+
+/* The first read of an extent from its beginning: head and data by one call. */
+static err look_whole(struct look *k, struct extent_table **table, const struct span *s, char *buf)
+{
+    err e = read_whole(k, buf, EXT_HEAD + s->len, k->p->offset);
+    if (!e) e = make_table(k, (unsigned char *)buf, table);
+    return e ? e : verify(k, *table, s, buf + EXT_HEAD);
+}
+
+static err look(struct look *k, struct extent_table **table, uint64_t off, size_t n, char *buf, size_t cap,
+                struct str *view)
+{
+    struct span s = span_of(k->p->data_len, off, n);
+    ASSERT(s.len <= cap);
+    err e;
+    char *data = buf;
+    if (!*table && s.from == 0 && EXT_HEAD + s.len <= cap) {
+        data = buf + EXT_HEAD;
+        e = look_whole(k, table, &s, buf);
+    } else {
+        e = *table ? ERR_OK : load_table(k, table);
+        if (e) return e;
+        const struct extent_table *t = *table;
+        ASSERT(t->file == k->p->file && t->offset == k->p->offset && t->blob_id == k->blob_id);
+        e = read_whole(k, buf, s.len, t->offset + EXT_HEAD + s.from);
+        if (!e) e = verify(k, t, &s, buf);
+    }
+    if (!e) *view = str_of(data + (off - s.from), n);
+    return e;
+}
+
+struct open_job {
+    const char *path;
+    int fd;
+};
+
+static void open_job(void *arg)
+{
+    struct open_job *j = arg;
+    j->fd = sys->open(j->path, O_RDONLY | O_DIRECT, 0);
+}
+
+static void close_job(void *arg)
+{
+    struct open_job *j = arg;
+    sys->close(j->fd);
+}
+
+/* As the disk has it. */
+static err look_again(struct look *k, struct extent_table **table, uint64_t off, size_t n, char *buf,
+                      size_t cap, struct str *view)
+{
+    char path[512];
+    ext_path(k->f->x, k->f->number, path);
+    struct open_job j = {path, -1};
+    rt_work("extent file open", open_job, &j);
+    if (j.fd < 0) return ERR_CORRUPT; /* no such way on this file system: the first look stands */
+    struct look direct = *k;
+    direct.fd = j.fd;
+    direct.direct = true;
+    err e = look(&direct, table, off, n, buf, cap, view);
+    rt_work("extent file close", close_job, &j);
+    if (e == ERR_OK)
+        LOG_WARN("extent was damaged in memory, not on disk", LF_Z("what", k->what),
+                 LF_U("file", k->f->number), LF_U("offset", k->at), LF_U("blob", k->blob_id));
+    return e == ERR_OK ? e : ERR_CORRUPT;
 }
 
 static err corrupt(struct extents *x, uint32_t file, uint64_t offset, uint64_t blob_id, const char *what)
@@ -27,104 +236,22 @@ static err corrupt(struct extents *x, uint32_t file, uint64_t offset, uint64_t b
     return ERR_CORRUPT;
 }
 
-/* Whole reads; the end of the file where bytes must be is damage. */
-static err read_whole(struct ext_file *f, int fd, void *p, size_t n, uint64_t off, uint64_t blob_id)
-{
-    for (char *to = p; n > 0;) {
-        ssize_t got = rt_pread(fd, to, n, off);
-        if (got == -EINTR) continue;
-        if (got < 0) return ext_io_error(f->x, (int)got, "read", f->number, off);
-        if (got == 0) return corrupt(f->x, f->number, off, blob_id, "end of file");
-        to += got;
-        n -= (size_t)got;
-        off += (uint64_t)got;
-    }
-    return ERR_OK;
-}
-
-/* The header at p's place, if it is the one that p and blob_id expect. */
-static err check_head(struct ext_file *f, const struct extent_place *p, uint64_t blob_id,
-                      const unsigned char *head, struct ext_head *h)
-{
-    err e = ext_head_decode(head, f->number, f->seed, p->offset, h);
-    if (e == ERR_UNSUPPORTED_FORMAT) return e;
-    if (e) return corrupt(f->x, f->number, p->offset, blob_id, "header");
-    if (!(h->flags & EXT_F_SEALED) || h->blob_id != blob_id || h->data_len != p->data_len ||
-        h->disk_len != p->disk_len)
-        return corrupt(f->x, f->number, p->offset, blob_id, "another extent's header");
-    return ERR_OK;
-}
-
-static err load_table(struct ext_file *f, int fd, const struct extent_place *p, uint64_t blob_id,
-                      struct extent_table **out)
-{
-    unsigned char *head = malloc(EXT_HEAD), *meta = NULL;
-    struct extent_table *t = NULL;
-    struct ext_head h;
-    err e = head ? read_whole(f, fd, head, EXT_HEAD, p->offset, blob_id) : ERR_NO_MEMORY;
-    if (!e) e = check_head(f, p, blob_id, head, &h);
-    if (e) goto out;
-    size_t n = ext_meta_len(h.data_len, h.owner_len), sums = ext_sums(h.data_len) * 8;
-    bool inside = ext_meta_in_head(h.data_len, h.owner_len);
-    meta = inside ? head + EXT_HEADER : malloc(n);
-    t = malloc(sizeof *t + sums);
-    if (!meta || !t) e = ERR_NO_MEMORY;
-    if (!e && !inside)
-        e = read_whole(f, fd, meta, n, p->offset + ext_meta_off(h.data_len, h.owner_len), blob_id);
-    if (!e && ext_meta_hash(&h, f->seed, meta, n) != h.meta_hash)
-        e = corrupt(f->x, f->number, p->offset, blob_id, "table");
-    if (!e) {
-        *t = (struct extent_table){p->file, p->offset, blob_id, h.part, h.data_len};
-        if (sums) memcpy(t->sums, meta, sums);
-        *out = t;
-    }
-    if (!inside) free(meta);
-out:
-    free(head);
-    if (e) free(t);
-    return e;
-}
-
-static err read_blocks(struct ext_file *f, int fd, const struct extent_table *t, uint64_t off, size_t n,
-                       char *buf, size_t cap, struct str *view)
-{
-    uint64_t first = off / EXT_BLOCK, from = first * EXT_BLOCK,
-             end = (off + n + EXT_BLOCK - 1) / EXT_BLOCK * EXT_BLOCK;
-    if (end > t->data_len) end = t->data_len;
-    size_t len = (size_t)(end - from);
-    ASSERT(len <= cap);
-    err e = read_whole(f, fd, buf, len, t->offset + EXT_HEAD + from, t->blob_id);
-    if (e) return e;
-    for (size_t at = 0; at < len; at += EXT_BLOCK) {
-        uint64_t block = first + at / EXT_BLOCK;
-        size_t k = len - at < EXT_BLOCK ? len - at : EXT_BLOCK;
-        if (ext_block_hash(t->blob_id, t->part, block, buf + at, k) != t->sums[block])
-            return corrupt(f->x, f->number, t->offset + EXT_HEAD + from + at, t->blob_id, "block");
-    }
-    *view = str_of(buf + (off - from), n);
-    return ERR_OK;
-}
-
 err extent_read(struct extents *x, const struct extent_place *p, uint64_t blob_id,
                 struct extent_table **table, uint64_t off, size_t n, void *buf, size_t cap, struct str *view)
 {
     CHECK_MAGIC(x, EXTENTS_MAGIC);
     ASSERT(off <= p->data_len && n <= p->data_len - off && cap >= n + 2 * EXT_BLOCK);
+    *view = STR_NONE;
     struct ext_file *f = ext_file_get(x, p->file);
     if (!f) return corrupt(x, p->file, p->offset, blob_id, "no such file");
-    int fd;
-    *view = STR_NONE;
-    err e = ext_fd_get(f, &fd);
-    if (e == ERR_CORRUPT) corrupt(x, p->file, p->offset, blob_id, "file header");
+    struct look k = {.f = f, .p = p, .blob_id = blob_id, .what = "file header"};
+    err e = ext_fd_get(f, &k.fd);
     if (!e) {
-        if (!*table) e = load_table(f, fd, p, blob_id, table);
-        if (!e) {
-            const struct extent_table *t = *table;
-            ASSERT(t->file == p->file && t->offset == p->offset && t->blob_id == blob_id);
-            if (n) e = read_blocks(f, fd, t, off, n, buf, cap, view);
-        }
+        e = look(&k, table, off, n, buf, cap, view);
+        if (e == ERR_CORRUPT) e = look_again(&k, table, off, n, buf, cap, view);
         ext_fd_put(f);
     }
+    if (e == ERR_CORRUPT) corrupt(x, p->file, k.at ? k.at : p->offset, blob_id, k.what);
     ext_file_put(f);
     return e;
 }

@@ -341,7 +341,7 @@ int main(void)
 {
     quiet();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_flips, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flips, setup_in_memory, teardown),
         cmocka_unit_test_setup_teardown(test_header_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_extents, setup, teardown),

@@ -150,7 +150,35 @@ static void test_every_short(void **state)
 static struct {
     int fdatasync, fallocate, punch, direct, write; /* what each answers; 0: the real thing */
     unsigned syncs;
+    uint64_t spoilt; /* offset of a byte that reads through the page cache get wrong */
 } rule;
+
+/* What was called, one letter each: Write, flush (F: fdatasync, S: fsync, D: directory), Punch, Unlink. */
+static char called[4096];
+
+static void note(char c)
+{
+    size_t n = strlen(called);
+    if (n + 1 < sizeof called) called[n] = c;
+}
+
+static int r_fsync(int fd)
+{
+    note('S');
+    return sys_real.fsync(fd);
+}
+
+static int r_fsync_dir(const char *path)
+{
+    note('D');
+    return sys_real.fsync_dir(path);
+}
+
+static int r_unlink(const char *path)
+{
+    note('U');
+    return sys_real.unlink(path);
+}
 
 static int r_open(const char *path, int flags, unsigned mode)
 {
@@ -160,18 +188,40 @@ static int r_open(const char *path, int flags, unsigned mode)
 static int r_fdatasync(int fd)
 {
     rule.syncs++;
+    note('F');
     return rule.fdatasync ? rule.fdatasync : sys_real.fdatasync(fd);
 }
 
 static int r_fallocate(int fd, int mode, uint64_t off, uint64_t n)
 {
+    if (mode & FALLOC_FL_PUNCH_HOLE) note('P');
     if (mode & FALLOC_FL_PUNCH_HOLE && rule.punch) return rule.punch;
     if (!(mode & FALLOC_FL_PUNCH_HOLE) && rule.fallocate) return rule.fallocate;
     return sys_real.fallocate(fd, mode, off, n);
 }
 
+/* The page cache holds a wrong bit; a descriptor past it does not. */
+static ssize_t spoil(int fd, char *p, ssize_t got, uint64_t off)
+{
+    if (rule.spoilt > 0 && got > 0 && !(fcntl(fd, F_GETFL) & O_DIRECT) && off <= rule.spoilt &&
+        off + (uint64_t)got > rule.spoilt)
+        p[rule.spoilt - off] ^= 4;
+    return got;
+}
+
+static ssize_t r_pread(int fd, void *p, size_t n, uint64_t off)
+{
+    return spoil(fd, p, sys_real.pread(fd, p, n, off), off);
+}
+
+static ssize_t r_pread_nowait(int fd, void *p, size_t n, uint64_t off)
+{
+    return spoil(fd, p, sys_real.pread_nowait(fd, p, n, off), off);
+}
+
 static ssize_t r_pwritev(int fd, const struct iovec *iov, int n, uint64_t off, int flags)
 {
+    note('W');
     return rule.write ? rule.write : sys_real.pwritev(fd, iov, n, off, flags);
 }
 
@@ -180,11 +230,17 @@ static struct sys_ops ruled;
 static int rules_on(void **state)
 {
     memset(&rule, 0, sizeof rule);
+    memset(called, 0, sizeof called);
     ruled = sys_real;
     ruled.open = r_open;
     ruled.fdatasync = r_fdatasync;
     ruled.fallocate = r_fallocate;
     ruled.pwritev = r_pwritev;
+    ruled.fsync = r_fsync;
+    ruled.fsync_dir = r_fsync_dir;
+    ruled.unlink = r_unlink;
+    ruled.pread = r_pread;
+    ruled.pread_nowait = r_pread_nowait;
     sys = &ruled;
     return setup(state);
 }
@@ -324,6 +380,75 @@ static void test_punch_fails(void **state)
     extents_close(x);
 }
 
+/* What is wrong in memory alone is read again from the disk, and nobody is told of damage. */
+static void test_second_look(void **state)
+{
+    (void)state;
+    struct extents *x = open_with((struct extents_options){0});
+    struct kept k;
+    assert_int_equal(put_kept(x, 1, 50000, 50000, 50000, &k), ERR_OK);
+    const struct extent_place *p = &k.places[0];
+    uint64_t at[] = {p->offset + 40, p->offset + EXT_HEADER + 9, p->offset + EXT_HEAD,
+                     p->offset + EXT_HEAD + 49999};
+    for (int i = 0; i < 4; i++)
+        for (size_t step = 20000; step <= 50000; step += 30000) {
+            rule.spoilt = at[i];
+            assert_reads(x, &k, step);
+            rule.direct = -EINVAL; /* without that way it is damage */
+            bool wrong = false;
+            assert_int_equal(read_kept(x, &k, step, &wrong), ERR_CORRUPT);
+            assert_false(wrong);
+            rule.direct = 0;
+        }
+    struct extents_stats st;
+    extents_get_stats(x, &st);
+    assert_int_equal(st.corrupt, 8);
+    kept_free(&k);
+    extents_close(x);
+}
+
+static void expect(const char *calls)
+{
+    assert_string_equal(called, calls);
+    memset(called, 0, sizeof called);
+}
+
+/* Nothing is said to be durable before the calls that make it so, in their order. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct extents *x = open_with((struct extents_options){SMALL_LIMITS});
+    memset(called, 0, sizeof called);
+    struct kept k[12], large;
+    assert_int_equal(put_kept(x, 1, 60000, 60000, 60000, &k[0]), ERR_OK);
+    expect("WWSDWF"); /* two headers, durable with their name; the extent in one write; flushed */
+    assert_int_equal(put_kept(x, 2, 60000, 60000, 60000, &k[1]), ERR_OK);
+    expect("WF");
+    assert_int_equal(put_kept(x, 3, 60000, -1, 60000, &large), ERR_OK);
+    expect("WWSDWWWF"); /* a stream: open head and data, the rest, the sealed head */
+    struct extent_small v[3] = {
+        {.blob_id = 4, .data = STR("a")}, {.blob_id = 5, .data = STR("b")}, {.blob_id = 6}};
+    assert_int_equal(extents_write_many(x, v, 3), ERR_OK);
+    expect("WF");
+    for (uint64_t i = 2; i < 12; i++)
+        assert_int_equal(put_kept(x, 5 + i, 60000, 60000, 60000, &k[i]), ERR_OK);
+    memset(called, 0, sizeof called);
+    extents_free_place(x, &k[0].places[0]);
+    extents_free_place(x, &large.places[0]);
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    expect("PPSS");
+    for (int i = 1; i < 12; i++)
+        if (k[i].places[0].file == k[0].places[0].file) extents_free_place(x, &k[i].places[0]);
+    for (int i = 0; i < 3; i++) extents_free_place(x, &v[i].place);
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    expect("PSUD");
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    expect("");
+    for (int i = 0; i < 12; i++) kept_free(&k[i]);
+    kept_free(&large);
+    extents_close(x);
+}
+
 int main(void)
 {
     quiet();
@@ -336,7 +461,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flush_failed_before, rules_on, rules_off),
         cmocka_unit_test_setup_teardown(test_disk_full, rules_on, rules_off),
         cmocka_unit_test_setup_teardown(test_poor_file_system, rules_on, rules_off),
+        cmocka_unit_test_setup_teardown(test_order, rules_on, rules_off),
         cmocka_unit_test_setup_teardown(test_punch_fails, rules_on, rules_off),
+        cmocka_unit_test_setup_teardown(test_second_look, rules_on, rules_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -242,6 +242,13 @@ static inline int setup(void **state)
     return 0;
 }
 
+static inline int setup_in_memory(void **state)
+{
+    (void)state;
+    dir_new(true);
+    return 0;
+}
+
 static inline int teardown(void **state)
 {
     (void)state;
