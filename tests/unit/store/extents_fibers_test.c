@@ -65,6 +65,11 @@ static void writer(void *arg)
     size_t n;
     CHECK(put_bytes(c->x, 100000 + me, 70000, -1, 70000, STR_NONE, &w, &p, &n) == ERR_OK);
     extent_writer_abandon(w);
+    char *mib = calloc(1, 1 << 20);
+    CHECK(mib && extent_writer_new(c->x, 200000 + me, 4 << 20, &w) == ERR_OK);
+    CHECK(extent_write(w, mib, 600000) == ERR_OK);
+    extent_writer_abandon(w); /* while its first half is being written */
+    free(mib);
     leave(c);
 }
 
@@ -188,6 +193,63 @@ static void test_flush_fails_for_all(void **state)
     sys = &sys_real;
 }
 
+/* ---- a flush covers what was written before it began, and nothing else ---- */
+
+#define PAGES 16384
+static _Atomic uint64_t tick, durable, written[PAGES]; /* by page of the only file */
+
+static ssize_t timed_pwritev(int fd, const struct iovec *iov, int n, uint64_t off, int flags)
+{
+    ssize_t put = sys_real.pwritev(fd, iov, n, off, flags);
+    CHECK(off / 4096 < PAGES);
+    atomic_store(&written[off / 4096], atomic_fetch_add(&tick, 1) + 1);
+    return put;
+}
+
+static int timed_fdatasync(int fd)
+{
+    uint64_t began = atomic_fetch_add(&tick, 1) + 1;
+    usleep(3000); /* others arrive meanwhile */
+    int rc = sys_real.fdatasync(fd);
+    if (atomic_load(&durable) < began) atomic_store(&durable, began); /* one at a time */
+    return rc;
+}
+
+static void durable_writer(void *arg)
+{
+    struct crowd *c = arg;
+    unsigned me = ticket(c);
+    for (unsigned i = 0; i < 10; i++) {
+        struct kept k;
+        CHECK(put_kept(c->x, 1 + me * 10 + i, 5000, 5000, 5000, &k) == ERR_OK);
+        CHECK(k.places[0].file == 1 &&
+              atomic_load(&written[k.places[0].offset / 4096]) < atomic_load(&durable));
+        kept_free(&k);
+    }
+    leave(c);
+}
+
+static void covers_body(struct rt *r)
+{
+    dir_new(false);
+    struct crowd c = {.x = open_with((struct extents_options){0})};
+    crowd_run(r, &c, 32, durable_writer);
+    extents_close(c.x);
+    dir_free();
+}
+
+static void test_flush_covers(void **state)
+{
+    (void)state;
+    static struct sys_ops ops;
+    ops = sys_real;
+    ops.pwritev = timed_pwritev;
+    ops.fdatasync = timed_fdatasync;
+    sys = &ops;
+    matrix_run(NULL, covers_body);
+    sys = &sys_real;
+}
+
 /* ---- the ceiling of writers' memory ---- */
 
 static void ceiling_body(struct rt *r)
@@ -224,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_background),
         cmocka_unit_test(test_flush_fails_for_all),
+        cmocka_unit_test(test_flush_covers),
         cmocka_unit_test(test_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

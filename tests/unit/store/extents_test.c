@@ -276,6 +276,21 @@ static void test_dead_files(void **state)
     assert_int_equal(extents_files(x, files, 64), 1);
     assert_true(file_exists(newest));
     extents_close(x);
+
+    /* Full, dead and the newest: kept, or its number would be used again. */
+    x = open_with((struct extents_options){.file_max = 300 << 10, .extent_max = 64 << 10});
+    extents_set_live(x, newest, 0);
+    extents_free_unknown(x, &k[39].places[0]);
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    assert_true(file_exists(newest));
+    struct kept more;
+    assert_int_equal(put_kept(x, 100, 100, 100, 100, &more), ERR_OK);
+    assert_int_equal(more.places[0].file, newest + 1);
+    extents_set_live(x, newest, 0);
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    assert_false(file_exists(newest));
+    kept_free(&more);
+    extents_close(x);
     for (int i = 0; i < 40; i++) kept_free(&k[i]);
 }
 
