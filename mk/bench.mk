@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-extents
+.PHONY: bench-extents bench-auth
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -11,3 +11,6 @@ $(OUT)/bench/%: bench/%.c $(LIB)
 bench-extents: $(OUT)/bench/extent_bench ## measure extents in BENCH_DIR (build/bench)
 	@mkdir -p $(BENCH_DIR)
 	@$< $(BENCH_DIR)
+
+bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
+	@$<

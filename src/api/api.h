@@ -47,6 +47,7 @@ struct api_request {
     unsigned dialect;
     enum api_scope scope;
     enum api_op op;         /* API_OPS until routed */
+    bool bucket_in_host;    /* virtual-host style */
     struct str bucket, key; /* decoded; the authorised key and the stored key are these same bytes */
     struct api_param *params;
     size_t nparams;

@@ -2,6 +2,7 @@
  * are. */
 #include "api/table.h"
 #include "api/impl.h"
+#include "base/codec.h"
 #include "base/log.h"
 #include "xml/xml.h"
 
@@ -16,19 +17,25 @@ static bool names_key(err e)
     return e == ERR_NO_SUCH_KEY || e == ERR_NO_SUCH_VERSION || e == ERR_METHOD_NOT_ALLOWED;
 }
 
+/* A document must stay readable whatever bytes the request had. */
+static void elem(struct buf *b, const char *name, struct str value)
+{
+    xml_elem(b, name, utf8_valid(value) ? value : STR(""));
+}
+
 static void error_document(const struct api_request *rq, err e, struct str detail, struct buf *b)
 {
     xml_begin_doc(b);
     xml_open(b, "Error");
     xml_elem(b, "Code", err_s3_code(e));
-    xml_elem(b, "Message", detail.n ? detail : err_message(e));
+    xml_elem(b, "Message", detail.n && utf8_valid(detail) ? detail : err_message(e));
     for (unsigned i = 0; i < rq->nerror_extra; i++) {
         const struct obj_pair *p = &rq->error_extra[i];
-        xml_elem(b, p->name.p, p->value);
+        elem(b, p->name.p, p->value);
     }
     if (names_key(e) && rq->key.n) xml_elem(b, "Key", rq->key);
     if (names_bucket(e) && rq->bucket.n) xml_elem(b, "BucketName", rq->bucket);
-    xml_elem(b, "Resource", rq->x->path);
+    elem(b, "Resource", rq->x->path);
     xml_elem(b, "RequestId", rq->x->id);
     xml_elem(b, "HostId", api_host_id(rq->api));
     xml_close(b, "Error");

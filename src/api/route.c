@@ -123,7 +123,7 @@ static err route_path(struct api_request *rq, const struct str *domains, size_t 
 {
     struct str rest = str_slice(rq->x->path, 1, rq->x->path.n);
     rq->bucket = host_bucket(rq, domains, ndomains);
-    bool in_host = rq->bucket.n > 0;
+    bool in_host = rq->bucket_in_host = rq->bucket.n > 0;
     struct str raw = STR_NONE;
     if (!in_host) raw = str_cut(&rest, '/');
     if (!in_host && raw.n == 0 && !rest.p) {

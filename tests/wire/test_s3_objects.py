@@ -285,6 +285,18 @@ def test_delete_many(s3, bucket):
 
 
 @op("DeleteObjects")
+def test_concurrent_deletes_of_many(s3, bucket):
+    from concurrent.futures import ThreadPoolExecutor
+    keys = [f"k{i:04}" for i in range(1000)]
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda k: s3.put_object(Bucket=bucket, Key=k, Body=b"x"), keys))
+        r = list(pool.map(lambda _: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": k} for k in keys]}), range(4)))
+    for one in r:
+        assert [d["Key"] for d in one["Deleted"]] == keys and "Errors" not in one  # in the order of the request
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+@op("DeleteObjects")
 def test_delete_many_errors_are_per_key(s3, raw, bucket):
     s3.put_object(Bucket=bucket, Key="good", Body=b"x")
     s3.put_object(Bucket=bucket, Key="kept", Body=b"x")

@@ -115,8 +115,10 @@ static err reply(struct api_request *rq, const struct obj_info *o)
     xml_text(&b, rq->x->tls ? STR("https://") : STR("http://"));
     xml_text(&b, rq->x->host);
     xml_text(&b, STR("/"));
-    xml_text(&b, rq->bucket);
-    xml_text(&b, STR("/"));
+    if (!rq->bucket_in_host) {
+        xml_text(&b, rq->bucket);
+        xml_text(&b, STR("/"));
+    }
     xml_text(&b, buf_view(&encoded));
     xml_close(&b, "Location");
     buf_free(&encoded);
