@@ -177,6 +177,7 @@ SUITES = {
     "unit tsan": units("tsan", r"/(rt|store|conformance|metrics)/"),
     "wire smoke": pytest("wire", marks="smoke"),
     "wire epoll": pytest("wire", backend="epoll"),
+    "compatibility": one([str(PYTHON), "tools/compat.py", "--check", "build/test/wire-epoll.xml"], 60),
     "wire uring": pytest("wire", backend="uring"),
     "wire asan epoll": pytest("wire", variant="asan", backend="epoll"),
     "wire asan uring": pytest("wire", variant="asan", backend="uring"),
