@@ -120,6 +120,7 @@ static err kill_guard(struct mut *m, void *arg)
     struct guard g = m->guard;
     g.deleted = true;
     g.epoch++;
+    m->gives_back = true;
     key_of_space(&k, m->bucket, KEY_GUARD);
     mut_put(m, &k, guard_encode(m->a, &g));
     return ERR_OK;
@@ -144,6 +145,7 @@ static err drop_name(struct mut *m, void *arg)
     if (e && e != ERR_NOT_FOUND) return e;
     m->nothing = e == ERR_NOT_FOUND || b.id != r->id; /* somebody else finished it */
     if (m->nothing) return ERR_OK;
+    m->gives_back = true;
     idx_txn_del(m->t, key_str(&k));
     mut_put(m, &draft, draft_encode(m->a, DRAFT_PURGE));
     return ERR_OK;

@@ -45,7 +45,7 @@ static err kill(struct mut *m, void *arg)
     err e = idx_get(m->o->idx, m->a, key_str(&k), &value, NULL);
     if (!e) e = guard_decode(value, &g);
     m->nothing = e == ERR_NOT_FOUND || (!e && g.deleted);
-    g.deleted = true;
+    g.deleted = m->gives_back = true;
     mut_put(m, &k, guard_encode(m->a, &g));
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
@@ -105,6 +105,7 @@ static err mark_for_purge(struct mut *m, void *arg)
     idx_txn_check(m->t, key_str(&k));
     err e = idx_get(m->o->idx, m->a, key_str(&k), &value, NULL);
     if (e) return e;
+    m->gives_back = true;
     mut_put(m, &k, draft_encode(m->a, DRAFT_PURGE));
     return ERR_OK;
 }

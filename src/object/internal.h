@@ -62,6 +62,7 @@ struct mut {
     unsigned attempt; /* from 0 */
     struct idx_txn *t;
     bool nothing;     /* set by build: succeed without a commit */
+    bool gives_back;  /* set by build: a deletion, let through on a full disk though it writes a little */
     int64_t count[CNT_N];
     struct { uint64_t blob; int64_t delta; } *refs;
     size_t nrefs, refs_cap;

@@ -275,6 +275,7 @@ static err promote(struct mut *m, struct str key, const struct found *cur)
 
 err version_remove(struct mut *m, struct str key, const struct found *cur, const struct found *victim)
 {
+    m->gives_back = true;
     if (victim->current) {
         count(m, &victim->rec, -1);
         count_current(m, &victim->rec, -1);

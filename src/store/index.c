@@ -148,6 +148,12 @@ void idx_txn_publish(struct idx_txn *t, struct blob_writer *sealed)
     t->takes_space = true;
 }
 
+void idx_txn_gives_back(struct idx_txn *t)
+{
+    CHECK_MAGIC(t, IDX_TXN_MAGIC);
+    t->takes_space = false;
+}
+
 void idx_txn_ref(struct idx_txn *t, uint64_t blob_id)
 {
     struct txn_op *op = add_op(t, TXN_REF, 8);

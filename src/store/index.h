@@ -68,6 +68,10 @@ void idx_txn_publish(struct idx_txn *t, struct blob_writer *sealed); /* referenc
 void idx_txn_ref(struct idx_txn *t, uint64_t blob_id);               /* +1; ERR_CONFLICT if the blob is gone */
 void idx_txn_unref(struct idx_txn *t, uint64_t blob_id);             /* -1; at 0 its space is freed after readers let go */
 
+/* Said last: this transaction frees more than it writes (a deleted version whose successor moves into its place), so a full
+ * disk takes it as one that only deletes. */
+void idx_txn_gives_back(struct idx_txn *t);
+
 /* A txn whose arena or bounds overflowed while it was built fails here with ERR_NO_MEMORY or ERR_ENTITY_TOO_LARGE.
  * Space: a txn that only deletes, unrefs and adds succeeds on a full disk (a reserve is kept for it); others get
  * ERR_NO_SPACE. *seq (may be NULL): the commit's sequence. On any error the sealed writers stay the caller's. */

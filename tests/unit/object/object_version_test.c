@@ -130,6 +130,33 @@ static void test_tags_of_versions(void **state)
     world_end(&w);
 }
 
+/* A full disk takes no writes, but deletions, also those that move an older version into the current place.
+ */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    mk(&w, "bkt");
+    put(&w, "bkt", "k", "null");
+    set(&w, VERSIONING_ENABLED);
+    struct obj_info one = put(&w, "bkt", "k", "one"), two = put(&w, "bkt", "k", "two");
+    struct memory_store *m = CONTAINER(w.store.idx, struct memory_store, idx);
+    m->capacity = m->used;
+    assert_int_equal(put_cond(&w, "bkt", STR("k"), STR("x"), (struct obj_cond){0}, NULL), ERR_NO_SPACE);
+    struct obj_delete_in in = {.bucket = STR("bkt"), .key = STR("k")};
+    struct obj_delete_out d;
+    assert_int_equal(obj_delete(w.o, w.a, &in, &d), ERR_NO_SPACE); /* a delete marker is a write */
+    assert_true(reads(&w, "bkt", "k", STR_NONE, "two"));
+    del(&w, "bkt", "k", two.version_id);
+    assert_true(reads(&w, "bkt", "k", STR_NONE, "one"));
+    del(&w, "bkt", "k", STR("null"));
+    del(&w, "bkt", "k", one.version_id);
+    assert_int_equal(bucket_delete(w.o, w.a, STR("bkt")), ERR_OK);
+    assert_int_equal(world_audit(&w), 1);
+    world_end(&w);
+}
+
 /* ---- the random walk ---- */
 
 enum { KEYS = 6, DEPTH = 64 };
@@ -270,9 +297,8 @@ static void test_random_walk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_enabled),
-        cmocka_unit_test(test_null_dance),
-        cmocka_unit_test(test_tags_of_versions),
+        cmocka_unit_test(test_enabled),          cmocka_unit_test(test_null_dance),
+        cmocka_unit_test(test_tags_of_versions), cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_random_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
