@@ -140,8 +140,8 @@ static void run(struct rt *r, bool buffered, uint64_t size, unsigned fibers, uin
         fprintf(stderr, "%s\n", why);
         exit(1);
     }
-    phase(r, &l, buffered ? "write, buffered" : "write, O_DIRECT", false, fibers);
-    if (!buffered) phase(r, &l, "read, cold", true, fibers);
+    phase(r, &l, buffered ? "write, buffered" : "write", false, fibers);
+    if (!buffered && size > 1 << 20) phase(r, &l, "read, cold", true, fibers);
     phase(r, &l, "read, cached", true, fibers);
     extents_close(l.x);
     free(l.data);
@@ -169,9 +169,12 @@ static void body(void *arg)
     for (int buffered = 0; buffered < 2; buffered++) {
         run(r, buffered, 64 << 20, 1, 1ull << 30);
         run(r, buffered, 64 << 20, 4, 1ull << 30);
-        run(r, buffered, 1 << 20, 16, 512 << 20);
-        run(r, buffered, 64 << 10, 64, 256 << 20);
+        run(r, buffered, 8 << 20, 8, 1ull << 30);
     }
+    run(r, false, 1 << 20, 16, 512 << 20);
+    run(r, false, 256 << 10, 32, 512 << 20);
+    run(r, false, 64 << 10, 64, 256 << 20);
+    run(r, false, 64 << 10, 1, 64 << 20);
     rt_stop(r);
 }
 

@@ -250,12 +250,20 @@ void ext_buf_give(struct extents *x, void *p, size_t size)
 
 /* ---- counts ---- */
 
+void ext_count_live(struct ext_file *f, int64_t change)
+{
+    rt_mutex_lock(&f->x->mu);
+    f->live += change;
+    if (f->live == 0) atomic_store(&f->x->reap, true);
+    rt_mutex_unlock(&f->x->mu);
+}
+
 void extents_set_live(struct extents *x, uint32_t file, uint64_t live_bytes)
 {
     struct ext_file *f = ext_file_get(x, file);
     if (!f) return;
     rt_mutex_lock(&x->mu);
-    f->live = live_bytes;
+    f->live = (int64_t)live_bytes;
     f->live_known = true;
     rt_mutex_unlock(&x->mu);
     if (live_bytes == 0) atomic_store(&x->reap, true);
@@ -267,7 +275,7 @@ uint64_t extents_get_live(struct extents *x, uint32_t file)
     struct ext_file *f = ext_file_get(x, file);
     if (!f) return 0;
     rt_mutex_lock(&x->mu);
-    uint64_t live = f->live;
+    uint64_t live = f->live > 0 ? (uint64_t)f->live : 0;
     rt_mutex_unlock(&x->mu);
     ext_file_put(f);
     return live;
@@ -298,7 +306,7 @@ void extents_get_stats(struct extents *x, struct extents_stats *out)
     out->files = x->nfiles;
     for (size_t i = 0; i < x->nfiles; i++) {
         out->bytes += x->files[i]->cursor;
-        out->live += x->files[i]->live;
+        if (x->files[i]->live > 0) out->live += (uint64_t)x->files[i]->live;
     }
     out->frees_queued = x->nqueue + atomic_load(&x->work_left);
     out->fds = x->fds;

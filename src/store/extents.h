@@ -30,7 +30,7 @@ struct extent_place {
 struct extents_options {
     const char *dir;      /* the data directory */
     bool read_only;       /* nothing is written: no writers, no frees */
-    bool buffered;        /* never O_DIRECT: to measure it, and for tests */
+    bool buffered;        /* streams too go through the page cache: to measure it, and for tests */
     unsigned fds;         /* descriptors kept for reading and freeing; 0: 256 */
     uint64_t file_max;    /* a file is full here; 0: 1 GiB */
     uint64_t extent_max;  /* data of one extent, a multiple of 16 KiB; 0: 256 MiB */
@@ -54,7 +54,8 @@ err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, st
 err extent_write(struct extent_writer *w, const void *p, size_t n);
 /* Durable on ERR_OK; places of all extents in order, owned by the writer until it is freed. */
 err extent_seal(struct extent_writer *w, struct str owner, const struct extent_place **places, size_t *n);
-/* Published: free the memory, keep the bytes; from now they count as live. */
+/* Published: free the memory, keep the bytes; from now they count as live. A free of its places may come
+ * first. */
 void extent_writer_keep(struct extent_writer *w);
 void extent_writer_abandon(struct extent_writer *w); /* free memory and bytes */
 /* Many small blobs at once (moved out of the log): each becomes one extent; one flush for all.
@@ -117,7 +118,8 @@ err extents_scan(struct extents *x, bool only_tail_files, bool (*fn)(void *arg, 
                  void (*bad)(void *arg, uint32_t file, uint64_t offset), void *arg);
 
 /* For check --repair, which knows every live place: frees all of a file but these (ascending by offset).
- * ERR_CORRUPT if they overlap or reach beyond the file; then nothing is freed. *freed: bytes that held data.
+ * ERR_CORRUPT if they overlap or reach beyond the file; then nothing is freed. *freed: what the file system
+ * got back, to some blocks.
  */
 err extents_reclaim(struct extents *x, uint32_t file, const struct extent_place *keep, size_t n,
                     uint64_t *freed);

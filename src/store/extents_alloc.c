@@ -29,18 +29,18 @@ struct make_job {
     int rc;
 };
 
-/* Some file systems take O_DIRECT at open and refuse it at the first write: then the next try is without. */
+/* Streams go past the page cache, small extents through it: never both on one file. Some file systems take
+ * O_DIRECT at open and refuse it at the first write: then the next try is without. */
 static int open_for_writing(struct make_job *j)
 {
     struct extents *x = j->x;
     int flags = O_RDWR | (j->fresh ? O_CREAT | O_EXCL : 0);
-    int fd = -EINVAL;
-    if (atomic_load(&x->direct)) fd = sys->open(j->path, flags | O_DIRECT, 0600);
-    if (fd == -EINVAL) {
-        if (atomic_exchange(&x->direct, false) && j->fresh) sys->unlink(j->path);
-        fd = sys->open(j->path, flags, 0600);
-    }
-    return fd;
+    if (j->f->cls == EXT_SMALL || !atomic_load(&x->direct)) return sys->open(j->path, flags, 0600);
+    int fd = sys->open(j->path, flags | O_DIRECT, 0600);
+    if (fd != -EINVAL) return fd;
+    atomic_store(&x->direct, false);
+    if (j->fresh) sys->unlink(j->path); /* some leave it behind */
+    return sys->open(j->path, flags, 0600);
 }
 
 static void make_job(void *arg)
@@ -61,7 +61,7 @@ static void make_job(void *arg)
         sys->close(f->wfd);
         f->wfd = -1;
         sys->unlink(j->path);
-        if (j->rc != -EINVAL || !atomic_exchange(&j->x->direct, false)) break;
+        if (j->rc != -EINVAL || f->cls == EXT_SMALL || !atomic_exchange(&j->x->direct, false)) break;
     }
 }
 

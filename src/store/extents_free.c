@@ -261,9 +261,7 @@ static void free_place(struct extents *x, const struct extent_place *p, bool cou
     bool valid = p->offset >= EXT_START && p->offset % EXT_ALIGN == 0 && p->disk_len % EXT_ALIGN == 0 &&
                  p->disk_len > 0 && p->offset <= end && p->disk_len <= end - p->offset;
     if (valid) {
-        rt_mutex_lock(&x->mu);
-        if (counted) f->live -= p->disk_len < f->live ? p->disk_len : f->live;
-        rt_mutex_unlock(&x->mu);
+        if (counted) ext_count_live(f, -(int64_t)p->disk_len);
         ext_free_range(f, p->offset, p->disk_len, false);
     } else {
         LOG_ERROR("extent to free lies outside of its file", LF_U("file", p->file), LF_U("offset", p->offset),

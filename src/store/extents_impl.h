@@ -61,7 +61,7 @@ struct ext_file {
     struct list lru;
 
     /* counts: mu */
-    uint64_t live;
+    int64_t live; /* below 0 while a free overtakes the keep of its extent */
     bool live_known;
     unsigned frees; /* requests queued, not yet done */
     bool punched;   /* done, not yet durable: drain_mu */
@@ -123,6 +123,8 @@ struct extents {
 void ext_path(const struct extents *x, uint32_t number, char out[512]);
 err ext_io_error(struct extents *x, int rc, const char *what, uint32_t file,
                  uint64_t off); /* counts, logs, maps */
+
+void ext_count_live(struct ext_file *f, int64_t change);
 
 /* ---- extents_file.c ---- */
 struct ext_file *ext_file_get(struct extents *x, uint32_t number); /* a reference, or NULL */

@@ -116,9 +116,7 @@ err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
             ext_free_range(runs[i].f, runs[i].off, runs[i].len, true);
             continue;
         }
-        rt_mutex_lock(&x->mu);
-        runs[i].f->live += runs[i].len;
-        rt_mutex_unlock(&x->mu);
+        ext_count_live(runs[i].f, (int64_t)runs[i].len);
         ext_unpin(runs[i].f, 1);
     }
     free(runs);

@@ -373,9 +373,7 @@ void extent_writer_keep(struct extent_writer *w)
     CHECK_MAGIC(w, WRITER_MAGIC);
     ASSERT(w->sealed);
     for (size_t i = 0; i < w->nplaces; i++) {
-        rt_mutex_lock(&w->x->mu);
-        w->files[i]->live += w->places[i].disk_len;
-        rt_mutex_unlock(&w->x->mu);
+        ext_count_live(w->files[i], (int64_t)w->places[i].disk_len);
         ext_unpin(w->files[i], 1);
     }
     writer_free(w);

@@ -375,7 +375,7 @@ static void test_punch_fails(void **state)
     assert_int_equal(extents_settle_frees(x), ERR_OK);
     extents_get_stats(x, &st);
     assert_int_equal(st.frees_queued, 0);
-    assert_int_equal(disk_bytes(k.places[0].file), EXT_START);
+    assert_true(disk_bytes(k.places[0].file) <= EXT_START + SLACK);
     kept_free(&k);
     extents_close(x);
 }

@@ -213,7 +213,7 @@ static void test_freeing(void **state)
     assert_int_equal(extents_get_live(x, file), 20 * each);
     for (int i = 5; i < 15; i++) extents_free_place(x, &k[i].places[0]);
     assert_int_equal(extents_settle_frees(x), ERR_OK);
-    assert_int_equal(full - disk_bytes(file), 10 * each);
+    assert_in_range(full - disk_bytes(file), 10 * each - SLACK, 10 * each + SLACK);
     assert_int_equal(extents_get_live(x, file), 10 * each);
     struct extents_stats st;
     extents_get_stats(x, &st);
@@ -319,7 +319,7 @@ static void test_abandon(void **state)
     extent_writer_abandon(NULL);
     free(mib);
     assert_int_equal(extents_settle_frees(x), ERR_OK);
-    assert_true(disk_bytes(large) <= 8192);
+    assert_true(disk_bytes(large) <= EXT_START + SLACK);
     struct seen *s = scan(x, false);
     assert_int_equal(s->n, 1);
     assert_int_equal(s->bad, 0);
@@ -329,6 +329,31 @@ static void test_abandon(void **state)
     assert_int_equal(st.live, k.places[0].disk_len);
     assert_int_equal(st.writer_memory, 0);
     kept_free(&k);
+    extents_close(x);
+}
+
+/* Deleted at once: the free of a published blob may overtake its writer. */
+static void test_free_before_keep(void **state)
+{
+    (void)state;
+    struct extents *x = open_with((struct extents_options){SMALL_LIMITS});
+    struct extent_writer *w;
+    const struct extent_place *p;
+    size_t n;
+    assert_int_equal(put_bytes(x, 1, 60000, 60000, 60000, STR_NONE, &w, &p, &n), ERR_OK);
+    extents_free_place(x, p);
+    assert_int_equal(extents_get_live(x, 1), 0);
+    extent_writer_keep(w);
+    assert_int_equal(extents_get_live(x, 1), 0);
+    struct kept k[8];
+    for (uint64_t i = 0; i < 8; i++) assert_int_equal(put_kept(x, 2 + i, 60000, 60000, 60000, &k[i]), ERR_OK);
+    assert_int_equal(extents_get_live(x, 1), 6 * k[0].places[0].disk_len);
+    for (int i = 0; i < 8; i++) {
+        extents_free_place(x, &k[i].places[0]);
+        kept_free(&k[i]);
+    }
+    assert_int_equal(extents_settle_frees(x), ERR_OK);
+    assert_false(file_exists(1));
     extents_close(x);
 }
 
@@ -406,7 +431,7 @@ static void test_reclaim(void **state)
     assert_int_equal(freed, 0);
     for (int i = 0; i < 10; i++) assert_reads(x, &k[i], 100000);
     assert_int_equal(extents_reclaim(x, keep[0].file, keep + 3, 5, &freed), ERR_OK);
-    assert_int_equal(freed, 5 * keep[0].disk_len);
+    assert_in_range(freed, 5 * keep[0].disk_len - SLACK, 5 * keep[0].disk_len + SLACK);
     for (int i = 3; i < 8; i++) assert_reads(x, &k[i], 100000);
     struct seen *s = scan(x, false);
     assert_int_equal(s->n, 5);
@@ -445,6 +470,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_freeing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dead_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandon, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_free_before_keep, setup, teardown),
         cmocka_unit_test_setup_teardown(test_give_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fd_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_buffered, setup, teardown),

@@ -23,6 +23,9 @@
  * KiB. */
 #define SMALL_LIMITS .file_max = 512 << 10, .extent_max = 64 << 10, .writer_buffer = 32 << 10
 
+/* Blocks that a file system takes for its own map of a file. */
+#define SLACK 16384
+
 struct kept { /* a blob as its writer saw it */
     uint64_t id, size;
     struct extent_place *places;
