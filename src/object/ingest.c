@@ -2,6 +2,7 @@
  * after a failure, until a transaction publishes the blob. */
 #include "base/bytes.h"
 #include "object/internal.h"
+#include "object/lane.h"
 
 #define ALWAYS (HASH_BIT(HASH_MD5) | HASH_BIT(HASH_CRC64XZ))
 
@@ -13,32 +14,75 @@ static unsigned sums_to_keep(const struct obj_put_in *in)
     return bits ? bits : HASH_BIT(HASH_CRC64NVME);
 }
 
-static err take_view(struct objects *o, const struct obj_put_in *in, struct ingest *g, struct hash_set *h,
-                     struct str v, uint64_t max)
+struct intake {
+    struct objects *o;
+    const struct obj_put_in *in;
+    struct ingest *g;
+    struct hash_set *h;
+    struct lane *lane; /* NULL: hash as it comes */
+    uint64_t max;
+};
+
+static err store(struct intake *t, struct str v)
 {
-    if (v.n > max - g->size) return ERR_ENTITY_TOO_LARGE;
-    if (in->size >= 0 && g->size + v.n > (uint64_t)in->size) return ERR_INCOMPLETE_BODY;
-    if (!g->writer) {
-        err e = blob_create(o->blobs, in->size, &g->writer);
+    if (v.n == 0) return ERR_OK;
+    if (!t->g->writer) {
+        err e = blob_create(t->o->blobs, t->in->size, &t->g->writer);
         if (e) return e;
     }
-    hash_set_update(h, v.p, v.n);
-    g->size += v.n;
-    return blob_write(g->writer, v.p, v.n);
+    return blob_write(t->g->writer, v.p, v.n);
 }
 
-static err take_all(struct objects *o, const struct obj_put_in *in, struct ingest *g, struct hash_set *h,
-                    struct body *body, uint64_t max)
+static err take_view(struct intake *t, struct str v)
+{
+    struct ingest *g = t->g;
+    if (v.n > t->max - g->size) return ERR_ENTITY_TOO_LARGE;
+    if (t->in->size >= 0 && g->size + v.n > (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
+    g->size += v.n;
+    if (!t->lane) {
+        hash_set_update(t->h, v.p, v.n);
+        return store(t, v);
+    }
+    err e = ERR_OK;
+    while (!e && v.n > 0) {
+        struct str full;
+        v = str_slice(v, lane_add(t->lane, v, &full), v.n);
+        e = store(t, full);
+    }
+    return e;
+}
+
+static err take_all(struct intake *t, struct body *body)
 {
     for (;;) {
         struct str v;
         err e = body_next(body, &v);
+        if (!e && v.n > 0) e = take_view(t, v);
         if (e) return e;
         if (v.n == 0) break;
-        e = take_view(o, in, g, h, v, max);
-        if (e) return e;
     }
-    return in->size >= 0 && g->size != (uint64_t)in->size ? ERR_INCOMPLETE_BODY : ERR_OK;
+    if (t->in->size >= 0 && t->g->size != (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
+    return t->lane ? store(t, lane_flush(t->lane)) : ERR_OK;
+}
+
+static bool take_lane(struct intake *t, struct lane *lane)
+{
+    int *left = &t->o->lanes;
+    if (t->in->size < LANE_MINIMUM || !rt_fiber_self()) return false;
+    if (__atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0 && lane_open(lane, t->h)) return true;
+    __atomic_fetch_add(left, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static err take(struct intake *t, struct body *body)
+{
+    struct lane lane;
+    if (take_lane(t, &lane)) t->lane = &lane;
+    err e = take_all(t, body);
+    if (!t->lane) return e;
+    lane_close(&lane);
+    __atomic_fetch_add(&t->o->lanes, 1, __ATOMIC_RELAXED);
+    return e;
 }
 
 static err finish(struct obj_put_in *in, struct ingest *g, struct hash_set *h, unsigned computed)
@@ -71,7 +115,8 @@ err ingest(struct objects *o, struct obj_put_in *in, struct body *body, uint64_t
     unsigned bits = ALWAYS | sums_to_keep(in);
     struct hash_set *h = hash_set_new(bits);
     if (!h) return ERR_NO_MEMORY;
-    err e = take_all(o, in, out, h, body, max);
+    struct intake t = {.o = o, .in = in, .g = out, .h = h, .max = max};
+    err e = take(&t, body);
     if (!e) e = finish(in, out, h, bits);
     hash_set_free(h);
     if (e) ingest_drop(out);

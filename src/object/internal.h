@@ -15,6 +15,7 @@ struct objects {
     struct blobs *blobs;
     uint64_t min_part_size;
     struct bucket_cache *cache;
+    int lanes; /* long bodies that may still be hashed beside (lane.h); atomic */
 };
 #define OBJECTS_MAGIC 0x6f626a73u
 

@@ -2,6 +2,8 @@
 #include "base/bytes.h"
 #include "object/internal.h"
 
+#include <unistd.h>
+
 /* The system shard must be readable before anything is served. */
 static err read_system(struct objects *o)
 {
@@ -25,6 +27,9 @@ err objects_new(const struct objects_options *opt, struct objects **out)
                           .blobs = opt->store->blobs,
                           .min_part_size = opt->min_part_size ? opt->min_part_size : OBJ_PART_MIN_SIZE,
                           .cache = bucket_cache_new()};
+    /* A lane pays while a core is idle; with more bodies than that, the loops hash in parallel anyway. */
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    o->lanes = cores > 3 ? (int)(cores / 2) : 1;
     err e = o->cache ? read_system(o) : ERR_NO_MEMORY;
     if (e) {
         objects_free(o);
