@@ -14,7 +14,8 @@ struct str draft_encode(struct arena *a, enum draft_state state);
 void key_of_draft(struct key *k, uint64_t id);
 /* Take the name off a bucket whose guard is dead, leaving a draft to purge. */
 err bucket_drop_name(struct objects *o, struct str name, uint64_t id);
-/* A creation that lost: mark its draft for purging, then purge. ERR_CONFLICT-free; errors leave it to the sweeper. */
+/* A creation that lost: mark its draft for purging, then purge. ERR_CONFLICT-free; errors leave it to the
+ * sweeper. */
 void bucket_discard(struct objects *o, uint64_t id);
 
 #endif

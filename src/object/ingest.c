@@ -80,6 +80,7 @@ static err take(struct intake *t, struct body *body)
     if (take_lane(t, &lane)) t->lane = &lane;
     err e = take_all(t, body);
     if (!t->lane) return e;
+    t->lane = NULL;
     lane_close(&lane);
     __atomic_fetch_add(&t->o->lanes, 1, __ATOMIC_RELAXED);
     return e;

@@ -1,19 +1,17 @@
-/* keys: where everything lives in the index. Every key starts with its shard, 8 bytes big-endian: 0 is the system
- * shard, else a bucket's id. Then a space tag, then:
+/* keys: where everything lives in the index. Every key starts with its shard, 8 bytes big-endian: 0 is the
+ * system shard, else a bucket's id. Then a space tag, then:
  *
- *   system   'n' name                        bucket record            'i'                  last bucket id given out
- *            'd' id BE64                     shard to purge or a bucket being created
- *   bucket   'g'                             guard                    'c'                  counters
- *            'k' kind                        configuration document
- *            'o' key                         current version: GET and HEAD are point reads, LIST walks these alone
- *            'v' key NUL ~order BE64 rand    noncurrent versions, newest first
- *            't' id chunk BE16               part table of a multipart object, in chunks
- *            'u' key NUL id                  uploads in progress, oldest first
- *            'p' id number BE16              parts of an upload; number 0 is written by every change of any part
- *            'm' id                          result of a completed upload
- *            'x' time BE64 id                when that result may be forgotten
+ *   system   'n' name                        bucket record            'i'                  last bucket id
+ * given out 'd' id BE64                     shard to purge or a bucket being created bucket   'g' guard 'c'
+ * counters 'k' kind                        configuration document 'o' key                         current
+ * version: GET and HEAD are point reads, LIST walks these alone 'v' key NUL ~order BE64 rand    noncurrent
+ * versions, newest first 't' id chunk BE16               part table of a multipart object, in chunks 'u' key
+ * NUL id                  uploads in progress, oldest first 'p' id number BE16              parts of an
+ * upload; number 0 is written by every change of any part 'm' id                          result of a
+ * completed upload 'x' time BE64 id                when that result may be forgotten
  *
- * An id is 16 bytes: order BE64, 8 random bytes. Object keys hold no NUL, so that NUL ends them below every byte.
+ * An id is 16 bytes: order BE64, 8 random bytes. Object keys hold no NUL, so that NUL ends them below every
+ * byte.
  */
 #ifndef OBJECT_KEYS_H
 #define OBJECT_KEYS_H
@@ -50,7 +48,10 @@ struct key {
     size_t n;
     char b[IDX_KEY_MAX];
 };
-static inline struct str key_str(const struct key *k) { return (struct str){k->b, k->n}; }
+static inline struct str key_str(const struct key *k)
+{
+    return (struct str){k->b, k->n};
+}
 
 /* Time-based, above after.order, with fresh random bytes. */
 struct vid vid_new(uint64_t after);
@@ -80,8 +81,14 @@ void key_add(struct key *k, const void *p, size_t n);
 bool key_beyond(struct key *k);
 
 /* Parts of a stored key. */
-static inline char key_space_of(struct str k) { return k.n >= KEY_HEAD ? k.p[8] : 0; }
-static inline struct str key_rest(struct str k) { return (struct str){k.p + KEY_HEAD, k.n - KEY_HEAD}; }
+static inline char key_space_of(struct str k)
+{
+    return k.n >= KEY_HEAD ? k.p[8] : 0;
+}
+static inline struct str key_rest(struct str k)
+{
+    return (struct str){k.p + KEY_HEAD, k.n - KEY_HEAD};
+}
 /* Of 'v' and 'u' keys; false when malformed. */
 bool key_split_version(struct str k, struct str *key, struct vid *v);
 bool key_split_upload(struct str k, struct str *key, struct vid *id);

@@ -1,5 +1,6 @@
-/* lane: digests of a long body, computed on a worker while the fiber takes in what follows. MD5 takes longer than everything
- * else that a PUT does, and would hold the loop for as long. Two buffers: one is hashed and written while the other fills.
+/* lane: digests of a long body, computed on a worker while the fiber takes in what follows. MD5 takes longer
+ * than everything else that a PUT does, and would hold the loop for as long. Two buffers: one is hashed and
+ * written while the other fills.
  */
 #ifndef OBJECT_LANE_H
 #define OBJECT_LANE_H
@@ -22,8 +23,8 @@ struct lane {
 
 /* In a fiber. false: no memory for it; hash without. The set is the caller's. */
 bool lane_open(struct lane *l, struct hash_set *set);
-/* Takes what fits of v (at least one byte) and returns how much. When the buffer is full, *full is its content, being
- * hashed: use it before the next call. */
+/* Takes what fits of v (at least one byte) and returns how much. When the buffer is full, *full is its
+ * content, being hashed: use it before the next call. */
 size_t lane_add(struct lane *l, struct str v, struct str *full);
 /* The rest, as *full of lane_add. */
 struct str lane_flush(struct lane *l);

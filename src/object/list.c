@@ -1,5 +1,6 @@
 /* ListObjects: one scan of the current records at one snapshot, which seeks past each common prefix. The
  * scan's callback runs on a worker while the caller waits, and fills the page in the caller's arena. */
+#include "base/log.h"
 #include "object/list_int.h"
 
 #define SKIPPED_MAX 100000u /* delete markers passed before a page that has something is cut short */
@@ -141,5 +142,9 @@ err obj_list(struct objects *o, struct arena *a, const struct obj_list_in *in, s
     *out = (struct obj_list_out){0};
     err e = bucket_find(o, in->bucket, &b);
     if (e || !list_possible(in)) return e;
-    return in->versions ? list_versions(o, a, b.id, in, out) : list_current(o, a, b.id, in, out);
+    e = in->versions ? list_versions(o, a, b.id, in, out) : list_current(o, a, b.id, in, out);
+    if (e == ERR_CORRUPT || e == ERR_UNSUPPORTED_FORMAT)
+        LOG_ERROR("a listing met a record that it cannot read", LF_Z("error", err_name(e)),
+                  LF_S("bucket", in->bucket), LF_S("next-key-after", out->next_key));
+    return e;
 }

@@ -13,8 +13,12 @@ bool list_group(struct str key, struct str prefix, struct str delimiter, struct 
 bool list_range(uint64_t bucket, char space, const struct obj_list_in *in, struct key *lo, struct key *hi);
 bool list_possible(const struct obj_list_in *in);
 struct obj_list_in list_bounded(const struct obj_list_in *in);
-err list_versions(struct objects *o, struct arena *a, uint64_t bucket, const struct obj_list_in *in, struct obj_list_out *out);
+err list_versions(struct objects *o, struct arena *a, uint64_t bucket, const struct obj_list_in *in,
+                  struct obj_list_out *out);
 
-static inline unsigned rec_kind_of(struct str value) { return value.n > 1 ? (unsigned char)value.p[1] : 0; }
+static inline unsigned rec_kind_of(struct str value)
+{
+    return value.n > 1 ? (unsigned char)value.p[1] : 0;
+}
 
 #endif

@@ -1,10 +1,13 @@
-/* object: the meaning of buckets, objects, versions and uploads, once, for every dialect, over the two seams of the store.
+/* object: the meaning of buckets, objects, versions and uploads, once, for every dialect, over the two seams
+ * of the store.
  *
- * Dialects translate names and render; they never decide. Nothing here knows of drives, HTTP or XML. Calls run in fibers,
- * on any loop, and may wait; results live in the caller's arena. Every change is one index transaction within one bucket
- * (one shard), retried on ERR_CONFLICT; preconditions are linear: two racing If-None-Match:* puts give one success.
+ * Dialects translate names and render; they never decide. Nothing here knows of drives, HTTP or XML. Calls
+ * run in fibers, on any loop, and may wait; results live in the caller's arena. Every change is one index
+ * transaction within one bucket (one shard), retried on ERR_CONFLICT; preconditions are linear: two racing
+ * If-None-Match:* puts give one success.
  *
- * Times are ms since the epoch, UTC. ETags are given without quotes. Errors are the table's (base/errors.def).
+ * Times are ms since the epoch, UTC. ETags are given without quotes. Errors are the table's
+ * (base/errors.def).
  */
 #ifndef OBJECT_OBJECT_H
 #define OBJECT_OBJECT_H
@@ -14,7 +17,7 @@
 
 #define OBJ_KEY_MAX         1024
 #define OBJ_PART_MAX_NUMBER 10000
-#define OBJ_PART_MIN_SIZE   ((uint64_t)5 << 20)  /* but the last one */
+#define OBJ_PART_MIN_SIZE   ((uint64_t)5 << 20) /* but the last one */
 #define OBJ_PART_MAX_SIZE   ((uint64_t)5 << 30)
 #define OBJ_PUT_MAX_SIZE    ((uint64_t)5 << 30)  /* one PutObject */
 #define OBJ_MAX_SIZE        ((uint64_t)50 << 40) /* a multipart object: 50 TB */
@@ -26,37 +29,42 @@ struct objects_options {
     struct store *store;
     uint64_t min_part_size; /* 0: OBJ_PART_MIN_SIZE; tests lower it */
 };
-err objects_new(const struct objects_options *o, struct objects **out); /* call before serving; reads the system shard */
+err objects_new(const struct objects_options *o,
+                struct objects **out); /* call before serving; reads the system shard */
 void objects_start(struct objects *o); /* background sweeper (completed-upload marks …); on a running rt */
-err objects_sweep(struct objects *o);  /* what the sweeper does now and then, once: results of uploads that completed a day ago,
-                                          shards of buckets that were deleted or never came to be */
+err objects_sweep(
+    struct objects *o); /* what the sweeper does now and then, once: results of uploads that completed a day
+                           ago, shards of buckets that were deleted or never came to be */
 void objects_free(struct objects *o);
 
 /* ---- buckets ---- */
 enum versioning { VERSIONING_OFF, VERSIONING_ENABLED, VERSIONING_SUSPENDED };
 struct bucket_info {
     struct str name;
-    uint64_t id; /* never reused */
-    struct str owner;      /* canonical id */
+    uint64_t id;      /* never reused */
+    struct str owner; /* canonical id */
     struct str region;
     int64_t created_ms;
     enum versioning versioning;
-    uint64_t objects, versions, bytes; /* counters: current objects, all versions and markers, logical bytes */
+    uint64_t objects, versions,
+        bytes; /* counters: current objects, all versions and markers, logical bytes */
 };
 bool bucket_name_valid(struct str name); /* S3's general purpose rules */
 err bucket_create(struct objects *o, struct arena *a, struct str name, struct str owner, struct str region);
-    /* ERR_BUCKET_EXISTS by another owner, ERR_BUCKET_OWNED by this one */
+/* ERR_BUCKET_EXISTS by another owner, ERR_BUCKET_OWNED by this one */
 err bucket_get(struct objects *o, struct arena *a, struct str name, struct bucket_info *out);
-err bucket_delete(struct objects *o, struct arena *a, struct str name); /* uploads in progress are aborted with it */
+err bucket_delete(struct objects *o, struct arena *a,
+                  struct str name); /* uploads in progress are aborted with it */
 err bucket_set_versioning(struct objects *o, struct arena *a, struct str name, enum versioning v);
-/* Small configuration documents of a bucket, kept for later rows of the table (policy, cors, lifecycle…): kind is a short
- * ASCII name. ERR_NOT_FOUND when absent. */
+/* Small configuration documents of a bucket, kept for later rows of the table (policy, cors, lifecycle…):
+ * kind is a short ASCII name. ERR_NOT_FOUND when absent. */
 err bucket_get_config(struct objects *o, struct arena *a, struct str name, const char *kind, struct str *out);
-err bucket_set_config(struct objects *o, struct arena *a, struct str name, const char *kind, struct str doc /* p NULL: remove */);
+err bucket_set_config(struct objects *o, struct arena *a, struct str name, const char *kind,
+                      struct str doc /* p NULL: remove */);
 struct bucket_list_in {
-    struct str owner;  /* n 0: all */
+    struct str owner;         /* n 0: all */
     struct str prefix, after; /* names > after */
-    struct str region; /* n 0: all */
+    struct str region;        /* n 0: all */
     unsigned max;
 };
 struct bucket_list_out {
@@ -64,26 +72,29 @@ struct bucket_list_out {
     size_t n;
     bool truncated; /* then the last name is the continuation */
 };
-err bucket_list(struct objects *o, struct arena *a, const struct bucket_list_in *in, struct bucket_list_out *out);
+err bucket_list(struct objects *o, struct arena *a, const struct bucket_list_in *in,
+                struct bucket_list_out *out);
 
 /* ---- what a client stores with an object ---- */
-struct obj_pair { struct str name, value; };
+struct obj_pair {
+    struct str name, value;
+};
 struct obj_meta {
     struct str content_type, cache_control, content_disposition, content_encoding, content_language, expires;
     struct str website_redirect;
     struct str storage_class; /* n 0: STANDARD */
     struct obj_pair *user;    /* names lower-case, without x-amz-meta- / x-cos-meta- */
     size_t nuser;
-    struct obj_pair *tags;    /* sorted by name */
+    struct obj_pair *tags; /* sorted by name */
     size_t ntags;
 };
 
 enum checksum_type { CHECKSUM_FULL_OBJECT, CHECKSUM_COMPOSITE };
 struct obj_checksums {
-    unsigned bits;                       /* HASH_BIT(alg) present; S3's five */
+    unsigned bits; /* HASH_BIT(alg) present; S3's five */
     enum checksum_type type[HASH_ALGS];
     struct hash_value value[HASH_ALGS];
-    unsigned parts;                      /* of a composite: the "-N" */
+    unsigned parts; /* of a composite: the "-N" */
 };
 
 struct obj_info {
@@ -91,21 +102,22 @@ struct obj_info {
     struct str version_id; /* "null" for the null version; n 0 when the bucket was never versioned */
     bool is_latest, delete_marker;
     uint64_t size;
-    struct str etag;       /* hex, "-N" for multipart; n 0 for a delete marker */
+    struct str etag; /* hex, "-N" for multipart; n 0 for a delete marker */
     int64_t modified_ms;
-    uint64_t seq;          /* commit sequence */
+    uint64_t seq; /* commit sequence */
     struct str owner;
     struct obj_meta meta;
     struct obj_checksums sums;
-    uint64_t crc64xz;      /* of the whole object */
-    unsigned parts;        /* 0: not multipart */
+    uint64_t crc64xz; /* of the whole object */
+    unsigned parts;   /* 0: not multipart */
 };
 
-/* Preconditions; STR_NONE / 0 where not given. ETag lists as sent ("*", "a", W/"b"). Times in ms, 0 = none. */
+/* Preconditions; STR_NONE / 0 where not given. ETag lists as sent ("*", "a", W/"b"). Times in ms, 0 = none.
+ */
 struct obj_cond {
     struct str if_match, if_none_match;
     int64_t if_modified_since, if_unmodified_since;
-    bool has_size;      /* DeleteObjects' and DELETE's x-amz-if-match-size … */
+    bool has_size; /* DeleteObjects' and DELETE's x-amz-if-match-size … */
     uint64_t size;
     int64_t last_modified; /* x-amz-if-match-last-modified-time */
 };
@@ -115,15 +127,17 @@ struct obj_put_in {
     struct str bucket, key, owner;
     struct obj_meta meta;
     struct obj_cond cond;
-    int64_t size;              /* exact length that the body will have; -1 unknown (then capped) */
-    unsigned want_sums;        /* HASH_BITs to compute and keep (besides MD5 and CRC64XZ, always) */
-    unsigned expect_bits;      /* digests that must match (ERR_BAD_DIGEST): HASH_MD5 for Content-MD5, others */
+    int64_t size;         /* exact length that the body will have; -1 unknown (then capped) */
+    unsigned want_sums;   /* HASH_BITs to compute and keep (besides MD5 and CRC64XZ, always) */
+    unsigned expect_bits; /* digests that must match (ERR_BAD_DIGEST): HASH_MD5 for Content-MD5, others */
     struct hash_value expect[HASH_ALGS];
-    /* Trailing checksums are known only after the body: called at its end, may fill expect_bits/expect; NULL if none. */
+    /* Trailing checksums are known only after the body: called at its end, may fill expect_bits/expect; NULL
+     * if none. */
     err (*at_end)(void *arg, struct obj_put_in *in);
     void *arg;
 };
-err obj_put(struct objects *o, struct arena *a, struct obj_put_in *in, struct body *body, struct obj_info *out);
+err obj_put(struct objects *o, struct arena *a, struct obj_put_in *in, struct body *body,
+            struct obj_info *out);
 
 /* ---- reading ---- */
 struct obj_get_in {
@@ -131,21 +145,29 @@ struct obj_get_in {
     struct obj_cond cond;
     unsigned part_number; /* 0: none */
     bool head;            /* no reader is wanted */
-    /* The raw Range header, n 0: none. Malformed or multiple: whole object (S3). Unsatisfiable: ERR_INVALID_RANGE. */
+    /* The raw Range header, n 0: none. Malformed or multiple: whole object (S3). Unsatisfiable:
+     * ERR_INVALID_RANGE. */
     struct str range;
 };
 struct obj_get_out {
-    struct obj_info info; /* filled as far as known on ERR_NOT_MODIFIED, ERR_PRECONDITION_FAILED; on a delete marker
-                             (ERR_NO_SUCH_KEY or ERR_METHOD_NOT_ALLOWED) version_id and delete_marker are set */
-    bool partial;         /* 206: first..last */
+    struct obj_info
+        info;     /* filled as far as known on ERR_NOT_MODIFIED, ERR_PRECONDITION_FAILED; on a delete marker
+                     (ERR_NO_SUCH_KEY or ERR_METHOD_NOT_ALLOWED) version_id and delete_marker are set */
+    bool partial; /* 206: first..last */
     uint64_t first, length;
-    unsigned part_count;  /* when part_number was asked */
+    unsigned part_count;            /* when part_number was asked */
     struct obj_checksums part_sums; /* when part_number was asked */
-    struct body *body;    /* NULL for head; verified data of first..first+length; caller closes */
+    struct body *body;              /* NULL for head; verified data of first..first+length; caller closes */
 };
 err obj_get(struct objects *o, struct arena *a, const struct obj_get_in *in, struct obj_get_out *out);
 
-struct obj_part_info { unsigned number; uint64_t size; struct str etag; int64_t modified_ms; struct obj_checksums sums; };
+struct obj_part_info {
+    unsigned number;
+    uint64_t size;
+    struct str etag;
+    int64_t modified_ms;
+    struct obj_checksums sums;
+};
 /* The parts of a multipart object after `after`, at most max (GetObjectAttributes). */
 err obj_parts(struct objects *o, struct arena *a, const struct obj_get_in *in, unsigned after, unsigned max,
               struct obj_info *info, struct obj_part_info **parts, size_t *n, bool *truncated);
@@ -160,11 +182,12 @@ struct obj_delete_in {
     struct obj_cond cond;
 };
 struct obj_delete_out {
-    struct str version_id;   /* deleted version or new marker; n 0 when unversioned */
-    bool delete_marker;      /* a marker was made, or the version removed was one */
+    struct str version_id; /* deleted version or new marker; n 0 when unversioned */
+    bool delete_marker;    /* a marker was made, or the version removed was one */
 };
 /* Deleting what does not exist is ERR_OK, as in S3. */
-err obj_delete(struct objects *o, struct arena *a, const struct obj_delete_in *in, struct obj_delete_out *out);
+err obj_delete(struct objects *o, struct arena *a, const struct obj_delete_in *in,
+               struct obj_delete_out *out);
 
 /* ---- copying ---- */
 struct obj_copy_in {
@@ -172,15 +195,20 @@ struct obj_copy_in {
     struct obj_cond src_cond;
     struct str bucket, key, owner;
     struct obj_cond cond;
-    bool replace_meta, replace_tags; /* directives; meta and tags below are then used. Storage class and website redirect
-                                        never come from the source: those below are used always */
-    bool changes_something;          /* self-copy without change is ERR_INVALID_REQUEST: the dialect knows its headers */
+    bool replace_meta,
+        replace_tags; /* directives; meta and tags below are then used. Storage class and website redirect
+                         never come from the source: those below are used always */
+    bool changes_something; /* self-copy without change is ERR_INVALID_REQUEST: the dialect knows its headers
+                             */
     struct obj_meta meta;
-    unsigned want_sums;              /* checksum algorithm asked for; 0: keep the source's */
+    unsigned want_sums; /* checksum algorithm asked for; 0: keep the source's */
 };
-struct obj_copy_out { struct obj_info info; struct str src_version_id; };
-/* Bytes are shared by reference, never copied; a whole-object checksum that the source lacks is computed by reading. The
- * copy of a multipart object keeps its parts, and so its ETag. */
+struct obj_copy_out {
+    struct obj_info info;
+    struct str src_version_id;
+};
+/* Bytes are shared by reference, never copied; a whole-object checksum that the source lacks is computed by
+ * reading. The copy of a multipart object keeps its parts, and so its ETag. */
 err obj_copy(struct objects *o, struct arena *a, const struct obj_copy_in *in, struct obj_copy_out *out);
 
 /* ---- listing ---- */
@@ -189,16 +217,16 @@ struct obj_list_in {
     struct str after;         /* keys > after; with versions: key marker */
     struct str after_version; /* version-id marker, versions only */
     bool versions;
-    bool after_is_prefix;     /* `after` is a common prefix already returned: skip all under it */
-    unsigned max;             /* 0 gives an empty page, not truncated */
+    bool after_is_prefix; /* `after` is a common prefix already returned: skip all under it */
+    unsigned max;         /* 0 gives an empty page, not truncated */
 };
 struct obj_list_out {
-    struct obj_info *items;   /* meta other than storage class is not filled */
+    struct obj_info *items; /* meta other than storage class is not filled */
     size_t n;
-    struct str *prefixes;     /* common prefixes, in order */
+    struct str *prefixes; /* common prefixes, in order */
     size_t nprefixes;
     bool truncated;
-    struct str next_key;      /* the last key or common prefix of the page */
+    struct str next_key; /* the last key or common prefix of the page */
     struct str next_version;
     bool next_is_prefix;
 };
@@ -219,12 +247,15 @@ struct obj_upload_info {
     enum hash_alg checksum;
     enum checksum_type checksum_type;
 };
-err upload_create(struct objects *o, struct arena *a, const struct obj_upload_in *in, struct obj_upload_info *out);
+err upload_create(struct objects *o, struct arena *a, const struct obj_upload_in *in,
+                  struct obj_upload_info *out);
 /* Any upload id that is not this bucket's and key's: ERR_NO_SUCH_UPLOAD. */
-err upload_get(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id, struct obj_upload_info *out);
-/* The last upload of a part number to finish wins. in->bucket, key, size, sums, expect as obj_put; meta unused. */
-err upload_part(struct objects *o, struct arena *a, struct str upload_id, unsigned number, struct obj_put_in *in, struct body *body,
-                struct obj_part_info *out);
+err upload_get(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id,
+               struct obj_upload_info *out);
+/* The last upload of a part number to finish wins. in->bucket, key, size, sums, expect as obj_put; meta
+ * unused. */
+err upload_part(struct objects *o, struct arena *a, struct str upload_id, unsigned number,
+                struct obj_put_in *in, struct body *body, struct obj_part_info *out);
 struct upload_copy_in {
     struct str src_bucket, src_key, src_version_id;
     struct obj_cond src_cond;
@@ -233,7 +264,8 @@ struct upload_copy_in {
     struct str bucket, key, upload_id;
     unsigned number;
 };
-err upload_part_copy(struct objects *o, struct arena *a, const struct upload_copy_in *in, struct obj_part_info *out, struct str *src_version_id);
+err upload_part_copy(struct objects *o, struct arena *a, const struct upload_copy_in *in,
+                     struct obj_part_info *out, struct str *src_version_id);
 struct upload_complete_part {
     unsigned number;
     struct str etag;
@@ -244,19 +276,24 @@ struct upload_complete_in {
     struct obj_cond cond;
     const struct upload_complete_part *parts;
     size_t n;
-    unsigned expect_bits;      /* full-object checksum given by the client */
+    unsigned expect_bits; /* full-object checksum given by the client */
     struct hash_value expect[HASH_ALGS];
-    bool has_type;             /* x-amz-checksum-type at Complete must agree with the upload's */
+    bool has_type; /* x-amz-checksum-type at Complete must agree with the upload's */
     enum checksum_type type;
-    bool has_size;             /* x-amz-mp-object-size */
+    bool has_size; /* x-amz-mp-object-size */
     uint64_t size;
 };
 /* Repeating a Complete that succeeded gives ERR_OK and the same result. */
-err upload_complete(struct objects *o, struct arena *a, const struct upload_complete_in *in, struct obj_info *out);
+err upload_complete(struct objects *o, struct arena *a, const struct upload_complete_in *in,
+                    struct obj_info *out);
 err upload_abort(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id);
-err upload_parts(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id, unsigned after, unsigned max,
-                 struct obj_upload_info *info, struct obj_part_info **parts, size_t *n, bool *truncated);
-struct upload_list_in { struct str bucket, prefix, delimiter, key_marker, id_marker; unsigned max; };
+err upload_parts(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id,
+                 unsigned after, unsigned max, struct obj_upload_info *info, struct obj_part_info **parts,
+                 size_t *n, bool *truncated);
+struct upload_list_in {
+    struct str bucket, prefix, delimiter, key_marker, id_marker;
+    unsigned max;
+};
 struct upload_list_out {
     struct obj_upload_info *items;
     size_t n;
@@ -265,10 +302,13 @@ struct upload_list_out {
     bool truncated;
     struct str next_key, next_id;
 };
-err upload_list(struct objects *o, struct arena *a, const struct upload_list_in *in, struct upload_list_out *out);
+err upload_list(struct objects *o, struct arena *a, const struct upload_list_in *in,
+                struct upload_list_out *out);
 
 /* ---- for check (store/store.h): what an index entry refers to and counts ---- */
-bool objects_check_entry(void *arg, struct str key, struct str value, void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
-                         void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta), void *ctx);
+bool objects_check_entry(void *arg, struct str key, struct str value,
+                         void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
+                         void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta),
+                         void *ctx);
 
 #endif

@@ -1,5 +1,5 @@
-/* sweeper: what time and crashes leave behind, removed in the background: results of completed uploads after a day, shards
- * of buckets that were deleted or never came to be. */
+/* sweeper: what time and crashes leave behind, removed in the background: results of completed uploads after
+ * a day, shards of buckets that were deleted or never came to be. */
 #ifndef OBJECT_SWEEPER_H
 #define OBJECT_SWEEPER_H
 

@@ -1,6 +1,7 @@
-/* table: the parts of a multipart object, kept in values of their own ('t' keys) in chunks of about 64 KiB; the object's
- * record holds the directory: which part number and which offset each chunk starts with. So a range or one part is found
- * with one point read, however many parts there are. Chunks are written once and deleted with their object.
+/* table: the parts of a multipart object, kept in values of their own ('t' keys) in chunks of about 64 KiB;
+ * the object's record holds the directory: which part number and which offset each chunk starts with. So a
+ * range or one part is found with one point read, however many parts there are. Chunks are written once and
+ * deleted with their object.
  */
 #ifndef OBJECT_TABLE_H
 #define OBJECT_TABLE_H
@@ -28,8 +29,8 @@ struct table {
 };
 
 /* Encoded chunks and their directory, for parts in order. ERR_NO_MEMORY. */
-err table_encode(struct arena *a, const struct vid *id, const struct part *parts, size_t n, struct str **chunks,
-                 unsigned *nchunks, struct str *directory);
+err table_encode(struct arena *a, const struct vid *id, const struct part *parts, size_t n,
+                 struct str **chunks, unsigned *nchunks, struct str *directory);
 err table_decode(struct arena *a, struct str directory, struct table *out);
 err chunk_decode(struct arena *a, struct str chunk, struct part **parts, size_t *n);
 /* The chunk that holds this offset or part number (or would). */
@@ -37,7 +38,7 @@ unsigned table_chunk_at(const struct table *t, uint64_t off);
 unsigned table_chunk_of(const struct table *t, unsigned number);
 
 /* Read a chunk. ERR_NOT_FOUND when it went with its object: read the record again. */
-err table_load(struct idx *x, struct arena *a, uint64_t shard, const struct table *t, unsigned chunk, struct part **parts,
-               size_t *n);
+err table_load(struct idx *x, struct arena *a, uint64_t shard, const struct table *t, unsigned chunk,
+               struct part **parts, size_t *n);
 
 #endif

@@ -4,6 +4,7 @@
  * without a search. */
 #include "object/internal.h"
 #include "base/bytes.h"
+#include "base/log.h"
 
 #define READS_MAX 16
 
@@ -20,7 +21,14 @@ static err get(struct objects *o, struct arena *a, const struct key *k, bool cur
                uint64_t *seq)
 {
     err e = idx_get(o->idx, a, key_str(k), &out->value, seq);
-    return e ? e : decode(out, *seq, current);
+    if (e) return e;
+    e = decode(out, *seq, current);
+    if (e)
+        LOG_AT(LOG_LEVEL_ERROR,
+               e == ERR_UNSUPPORTED_FORMAT ? STR("a record was written by a newer version: it is not touched")
+                                           : STR("a record is damaged"),
+               LF_U("bucket-id", get_be64(k->b)), LF_S("key", key_rest(key_str(k))));
+    return e;
 }
 
 /* By id, in one of two places. Between two reads a version may move from one to the other: look again when

@@ -449,6 +449,47 @@ static void test_damage_is_an_error(void **state)
     world_end(&w);
 }
 
+/* A record of a newer program is neither read nor overwritten nor deleted. */
+static err plant(struct mut *m, void *arg)
+{
+    struct key k;
+    key_of_current(&k, m->bucket, STR("k"));
+    mut_put(m, &k, *(struct str *)arg);
+    return ERR_OK;
+}
+
+static void test_newer_records_are_left_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_begin(&w);
+    mk(&w, "bkt");
+    struct rec r = {.kind = REC_OBJECT};
+    version_stamp(&r);
+    struct str old = rec_encode(w.a, &r);
+    char *newer = arena_alloc(w.a, old.n + 3);
+    memcpy(newer, old.p, old.n);
+    memcpy(newer + old.n, "\x29\x01x", 3); /* field 20, must be understood */
+    struct str planted = str_of(newer, old.n + 3);
+    assert_int_equal(mut_run(w.o, STR("bkt"), plant, &planted, NULL), ERR_OK);
+    assert_int_equal(get_err(&w, "bkt", "k", STR_NONE), ERR_UNSUPPORTED_FORMAT);
+    assert_int_equal(put_cond(&w, "bkt", STR("k"), STR("x"), (struct obj_cond){0}, NULL),
+                     ERR_UNSUPPORTED_FORMAT);
+    struct obj_delete_in in = {.bucket = STR("bkt"), .key = STR("k")};
+    struct obj_delete_out d;
+    assert_int_equal(obj_delete(w.o, w.a, &in, &d), ERR_UNSUPPORTED_FORMAT);
+    struct obj_list_in list = {.bucket = STR("bkt"), .max = 10};
+    struct obj_list_out l;
+    assert_int_equal(obj_list(w.o, w.a, &list, &l), ERR_UNSUPPORTED_FORMAT);
+    planted = old;
+    assert_int_equal(mut_run(w.o, STR("bkt"), plant, &planted, NULL), ERR_OK);
+    assert_true(reads(&w, "bkt", "k", STR_NONE, ""));
+    /* no audit: what was planted is in no counter */
+    arena_free(w.a);
+    objects_free(w.o);
+    store_memory_free(&w.store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +507,7 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_reader_is_pinned),
         cmocka_unit_test(test_damage_is_an_error),
+        cmocka_unit_test(test_newer_records_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,6 +278,36 @@ static void test_many_parts(void **state)
     world_end(&w);
 }
 
+/* A GET that has begun holds all the parts that it will send. */
+static void test_reader_holds_all_parts(void **state)
+{
+    (void)state;
+    struct world w;
+    struct obj_info i;
+    struct obj_get_out g;
+    struct str data, all;
+    world_begin(&w);
+    mk(&w, "bkt");
+    all = up_object(&w, "k", 20, 100, &i);
+    struct obj_get_in in = {.bucket = STR("bkt"), .key = STR("k"), .range = STR("bytes=150-")};
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_OK);
+    assert_int_equal(body_next(g.body, &data), ERR_OK);
+    assert_true(str_eq(data, str_slice(all, 150, 200)));
+    del(&w, "bkt", "k", STR_NONE);
+    assert_int_equal(body_read_all(w.a, g.body, 10000, &data), ERR_OK);
+    assert_true(str_eq(data, str_slice(all, 200, all.n)));
+    body_close(g.body);
+    /* closed half way, it lets go of all */
+    up_object(&w, "k", 20, 100, &i);
+    in.range = STR_NONE;
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_OK);
+    assert_int_equal(body_next(g.body, &data), ERR_OK);
+    del(&w, "bkt", "k", STR_NONE);
+    body_close(g.body);
+    assert_int_equal(world_blobs(&w), 0);
+    world_end(&w);
+}
+
 static void test_list_parts(void **state)
 {
     (void)state;
@@ -416,11 +446,11 @@ static void test_meta_and_versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_main_path),         cmocka_unit_test(test_bad_lists),
-        cmocka_unit_test(test_resend_and_abort),  cmocka_unit_test(test_checksums),
-        cmocka_unit_test(test_many_parts),        cmocka_unit_test(test_list_parts),
-        cmocka_unit_test(test_list_uploads),      cmocka_unit_test(test_marks_are_swept),
-        cmocka_unit_test(test_meta_and_versions),
+        cmocka_unit_test(test_main_path),        cmocka_unit_test(test_bad_lists),
+        cmocka_unit_test(test_resend_and_abort), cmocka_unit_test(test_checksums),
+        cmocka_unit_test(test_many_parts),       cmocka_unit_test(test_reader_holds_all_parts),
+        cmocka_unit_test(test_list_parts),       cmocka_unit_test(test_list_uploads),
+        cmocka_unit_test(test_marks_are_swept),  cmocka_unit_test(test_meta_and_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
