@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-extents bench-auth
+.PHONY: bench-extents bench-auth bench-object
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -13,4 +13,7 @@ bench-extents: $(OUT)/bench/extent_bench ## measure extents in BENCH_DIR (build/
 	@$< $(BENCH_DIR)
 
 bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
+	@$<
+
+bench-object: $(OUT)/bench/object_bench ## measure the object layer over the store in memory
 	@$<
