@@ -62,10 +62,12 @@ static void fill_options(struct rt_options *o)
 /* NULL: the backend that was asked for is not to be had. */
 static const struct backend *choose_backend(enum rt_backend want)
 {
-    if (want != RT_URING) return &backend_epoll; /* also for AUTO: docs/decisions/0001-event-loop.md */
+    if (want == RT_EPOLL) return &backend_epoll;
     const char *why = uring_missing();
-    if (why) LOG_ERROR("io_uring is not available", LF_Z("reason", why));
-    return why ? NULL : &backend_uring;
+    if (!why) return &backend_uring; /* docs/decisions/0001-event-loop.md says why it comes first */
+    if (want == RT_AUTO) return &backend_epoll;
+    LOG_ERROR("io_uring is not available", LF_Z("reason", why));
+    return NULL;
 }
 
 err rt_new(const struct rt_options *o, struct rt **out)

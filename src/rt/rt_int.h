@@ -101,6 +101,8 @@ struct backend {
     int (*source_add)(struct rt_loop *l, struct source *s);
     void (*source_remove)(struct rt_loop *l,
                           struct source *s); /* on_gone follows, not from within this call */
+    /* sendmsg that does not wait, from a fiber; >= 0 or -errno. NULL: the plain call. */
+    ssize_t (*sock_send)(int fd, const struct msghdr *m, int flags);
     /* Files, from a fiber. NULL: by a worker. */
     ssize_t (*file_read)(int fd, void *p, size_t n, uint64_t off);
     ssize_t (*file_writev)(int fd, const struct iovec *iov, int n, uint64_t off, int flags);
@@ -266,7 +268,7 @@ struct rt_sock *sock_new(struct rt_loop *l, int fd);   /* closes fd when it fail
 void sock_adopt(struct rt_loop *l, struct rt_sock *s); /* on l's thread: l owns it now */
 void socks_run_idle(struct rt_loop *l);
 void socks_free(struct rt_loop *l);
-int sock_wait_writable(struct rt_sock *s, int64_t deadline); /* after EAGAIN; 0 or -errno */
+int sock_wait_writable(struct rt_sock *s, int64_t deadline); /* 0 or -errno */
 void listeners_free(struct rt *r);
 
 /* ---- signal.c ---- */

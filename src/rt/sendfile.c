@@ -54,6 +54,18 @@ static void send_job(void *arg)
     if (j->result < 0) j->result = -errno;
 }
 
+/* can_write goes down first: while a worker sends, the edge that ends its EAGAIN may already come. */
+static ssize_t send_slice(struct rt_sock *s, struct send_job *j)
+{
+    s->can_write = false;
+    if (all_cached(j->fd, j->off, j->n))
+        send_job(j);
+    else
+        rt_work("sendfile", send_job, j);
+    if (j->result != -EAGAIN) s->can_write = true;
+    return j->result;
+}
+
 ssize_t rt_sendfile(struct rt_sock *s, int fd, uint64_t off, size_t n, int64_t deadline)
 {
     CHECK_MAGIC(s, SOCK_MAGIC);
@@ -62,20 +74,17 @@ ssize_t rt_sendfile(struct rt_sock *s, int fd, uint64_t off, size_t n, int64_t d
     while (sent < n) {
         if (s->aborted) return -ECANCELED;
         struct send_job j = {s->src.fd, fd, off + sent, n - sent < SLICE ? n - sent : SLICE, -EAGAIN};
-        if (s->can_write) {
-            if (all_cached(fd, j.off, j.n))
-                send_job(&j);
-            else
-                rt_work("sendfile", send_job, &j);
-        }
-        if (j.result == -EAGAIN) {
+        ssize_t r = s->can_write ? send_slice(s, &j) : -EAGAIN;
+        if (r > 0) {
+            sent += (size_t)r;
+        } else if (r == 0) {
+            return -EIO; /* the file ended before n bytes */
+        } else if (r != -EAGAIN) {
+            return r;
+        } else if (!s->can_write) {
             int rc = sock_wait_writable(s, deadline);
             if (rc < 0) return rc;
-            continue;
         }
-        if (j.result < 0) return j.result;
-        if (j.result == 0) return -EIO; /* the file ended before n bytes */
-        sent += (size_t)j.result;
     }
     return (ssize_t)sent;
 }

@@ -248,6 +248,18 @@ static void iov_advance(struct iovec **iov, int *n, size_t by)
     }
 }
 
+static ssize_t send_some(struct rt_sock *s, struct iovec *iov, int n, bool more)
+{
+    const struct backend *b = s->loop->rt->backend;
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)(n < IOV_BATCH ? n : IOV_BATCH)};
+    int flags = MSG_NOSIGNAL | (more || n > IOV_BATCH ? MSG_MORE : 0);
+    s->can_write = false; /* first: an edge that comes while a ring has the message must not be lost */
+    ssize_t r = b->sock_send ? b->sock_send(s->src.fd, &m, flags) : sendmsg(s->src.fd, &m, flags);
+    if (r < 0 && !b->sock_send) r = -errno;
+    if (r != -EAGAIN) s->can_write = true;
+    return r;
+}
+
 ssize_t rt_writev(struct rt_sock *s, struct iovec *iov, int n, int64_t deadline, bool more)
 {
     check_use(s);
@@ -255,27 +267,22 @@ ssize_t rt_writev(struct rt_sock *s, struct iovec *iov, int n, int64_t deadline,
     iov_advance(&iov, &n, 0);
     while (n > 0) {
         if (s->aborted) return -ECANCELED;
-        struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)(n < IOV_BATCH ? n : IOV_BATCH)};
-        bool last = n <= IOV_BATCH;
-        ssize_t r = s->can_write ? sendmsg(s->src.fd, &m, MSG_NOSIGNAL | (more || !last ? MSG_MORE : 0)) : -1;
+        ssize_t r = s->can_write ? send_some(s, iov, n, more) : -EAGAIN;
         if (r >= 0) {
             total += (size_t)r;
             iov_advance(&iov, &n, (size_t)r);
-            continue;
+        } else if (r == -EAGAIN && !s->can_write) {
+            int rc = sock_wait(s, EV_OUT, deadline);
+            if (rc < 0) return rc;
+        } else if (r != -EAGAIN && r != -EINTR) {
+            return r;
         }
-        if (s->can_write && errno == EINTR) continue;
-        if (s->can_write && errno != EAGAIN) return -errno;
-        s->can_write = false;
-        int rc = sock_wait(s, EV_OUT, deadline);
-        if (rc < 0) return rc;
     }
     return (ssize_t)total;
 }
 
-/* 0 when s may be written to again. */
 int sock_wait_writable(struct rt_sock *s, int64_t deadline)
 {
-    s->can_write = false;
     return sock_wait(s, EV_OUT, deadline);
 }
 

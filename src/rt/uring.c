@@ -1,4 +1,5 @@
-/* The io_uring backend: one ring a loop; readiness of sockets by multishot polls, files by the ring itself.
+/* The io_uring backend: one ring a loop; readiness of sockets by multishot polls, sends and files
+ * by the ring itself; receiving is a plain call (docs/decisions/0001-event-loop.md).
  *
  * The ring is used by its loop's thread alone (SINGLE_ISSUER) and completions are run when the loop asks
  * (DEFER_TASKRUN) where the kernel has both. Level sources use a poll of one shot that is set again after
@@ -22,7 +23,7 @@ struct uring_loop {
     struct io_uring ring;
     struct source wake;
     unsigned polls; /* armed */
-    unsigned ops;   /* reads, writes and flushes that the kernel holds */
+    unsigned ops;   /* reads, writes, flushes and sends that the kernel holds */
     bool ending;
 };
 
@@ -61,11 +62,9 @@ static const char *missing_opcode(struct io_uring *ring)
     static const struct {
         int op;
         const char *name;
-    } needed[] = {{IORING_OP_POLL_ADD, "POLL_ADD"},
-                  {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
-                  {IORING_OP_READ, "READ"},
-                  {IORING_OP_WRITEV, "WRITEV"},
-                  {IORING_OP_FSYNC, "FSYNC"}};
+    } needed[] = {{IORING_OP_POLL_ADD, "POLL_ADD"}, {IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"},
+                  {IORING_OP_READ, "READ"},         {IORING_OP_SENDMSG, "SENDMSG"},
+                  {IORING_OP_WRITEV, "WRITEV"},     {IORING_OP_FSYNC, "FSYNC"}};
     struct io_uring_probe *p = io_uring_get_probe_ring(ring);
     if (!p) return "probing";
     const char *name = NULL;
@@ -306,7 +305,7 @@ static void uring_drain(struct rt_loop *l)
     }
 }
 
-/* ---- files ---- */
+/* ---- operations of fibers ---- */
 
 static int run_op(struct uring_loop *b, struct io_uring_sqe *sqe, const char *what)
 {
@@ -350,6 +349,15 @@ static int uring_sync(int fd)
     return run_op(b, sqe, "file flush");
 }
 
+/* With MSG_DONTWAIT it completes when it is submitted: all sends of one pass go to the kernel in one call. */
+static ssize_t uring_send(int fd, const struct msghdr *m, int flags)
+{
+    struct uring_loop *b = rt_self()->backend;
+    struct io_uring_sqe *sqe = next_sqe(b);
+    io_uring_prep_sendmsg(sqe, fd, m, (unsigned)flags | MSG_DONTWAIT);
+    return run_op(b, sqe, "send");
+}
+
 const struct backend backend_uring = {
     .name = "io_uring",
     .loop_init = uring_init,
@@ -359,6 +367,7 @@ const struct backend backend_uring = {
     .kick = uring_kick,
     .source_add = uring_add,
     .source_remove = uring_remove,
+    .sock_send = uring_send,
     .file_read = uring_read,
     .file_writev = uring_writev,
     .file_sync = uring_sync,

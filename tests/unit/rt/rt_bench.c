@@ -2,7 +2,7 @@
  * echo.
  *
  *   make build/release/tests/unit/rt/rt_bench && build/release/tests/unit/rt/rt_bench epoll 1
- *   arguments: backend (epoll, uring), loops, connections (64), seconds (3)
+ *   arguments: backend (epoll, uring), loops, connections (64), seconds (3), "echo" for the echo alone
  */
 #include "base/assert.h"
 #include "rt/rt.h"
@@ -17,6 +17,7 @@
 
 enum { REQUEST = 200, REPLY = 4096 };
 static unsigned conns = 64, seconds = 3;
+static bool echo_alone;
 
 static double cpu_us(void)
 {
@@ -280,6 +281,11 @@ static void bench(void *arg)
 {
     struct rt *r = arg;
     printf("backend %s, %u loops\n", rt_backend_name(r), rt_loops(r));
+    if (echo_alone) {
+        bench_echo(r);
+        rt_stop(r);
+        return;
+    }
     bench_fibers();
     bench_wake(rt_self(), "wake on the same loop");
     if (rt_loops(r) > 1) bench_wake(rt_loop_at(r, 1), "wake across loops");
@@ -297,6 +303,7 @@ int main(int argc, char **argv)
     if (argc > 2 && str_to_u64(str_c(argv[2]), &v)) o.loops = (unsigned)v;
     if (argc > 3 && str_to_u64(str_c(argv[3]), &v) && v < 60000) conns = (unsigned)v;
     if (argc > 4 && str_to_u64(str_c(argv[4]), &v)) seconds = (unsigned)v;
+    echo_alone = argc > 5 && strcmp(argv[5], "echo") == 0;
     struct rt *r;
     if (rt_new(&o, &r) != ERR_OK) return 1;
     rt_spawn(rt_loop_at(r, 0), "bench", bench, r);
