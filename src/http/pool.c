@@ -6,12 +6,19 @@
 #include "base/clock.h"
 #include "sys/sys.h"
 
-#define CHARGE_UNIT ((size_t)64 << 10)
+#define CHARGE_UNIT ((size_t)16 << 10)
 
 bool memory_left(const struct http_server *s, size_t n)
 {
     uint64_t used = atomic_load_explicit(&s->memory, memory_order_relaxed);
     return used <= s->lim.max_memory && n <= s->lim.max_memory - used;
+}
+
+/* What the pools of all loops keep leaves half of the ceiling to whoever needs it: no loop starves another.
+ */
+static bool may_keep(const struct http_server *s)
+{
+    return atomic_load_explicit(&s->memory, memory_order_relaxed) <= s->lim.max_memory / 2;
 }
 
 static void charge(struct http_server *s, size_t n)
@@ -93,7 +100,7 @@ void work_put(struct http_loop *hl, struct http_work *w)
     uncharge(hl->s, w->charged - CHARGE_UNIT);
     w->charged = CHARGE_UNIT;
     if (w->forced) hl->nforced--;
-    if (hl->nworks >= WORKS_KEPT || w->forced) {
+    if (hl->nworks >= WORKS_KEPT || w->forced || !may_keep(hl->s)) {
         work_free(hl->s, w);
         return;
     }
@@ -119,7 +126,7 @@ char *big_get(struct http_loop *hl)
 
 void big_put(struct http_loop *hl, char *p)
 {
-    if (hl->nbigs >= BIGS_KEPT) {
+    if (hl->nbigs >= BIGS_KEPT || !may_keep(hl->s)) {
         free(p);
         uncharge(hl->s, BIG_BYTES);
         return;

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 static enum rt_backend test_backend = RT_EPOLL;
+static unsigned test_max_fibers; /* 0: the default */
 
 struct server {
     struct rt *rt;
@@ -205,7 +206,7 @@ static inline struct server *server_start(const struct http_limits *l, struct ht
     struct server *s = calloc(1, sizeof *s);
     assert_non_null(s);
     s->drain_result = -1;
-    struct rt_options o = {.backend = test_backend, .loops = 2, .workers = 2};
+    struct rt_options o = {.backend = test_backend, .loops = 2, .workers = 2, .max_fibers = test_max_fibers};
     assert_int_equal(rt_new(&o, &s->rt), ERR_OK);
     struct http_callbacks cb = {.handle = handle, .refuse = refuse, .done = done, .arg = s};
     assert_int_equal(http_server_new(s->rt, l, &cb, &s->http), ERR_OK);
