@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096 };
+enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096, UNSENT_MAX = 256 * 1024 };
 #define ACCEPT_RETRY (100 * RT_MS) /* after running out of descriptors or memory */
 
 struct listener_part {
@@ -227,10 +227,14 @@ void listeners_free(struct rt *r)
 static int bound_socket(const struct rt_addr *a, bool share)
 {
     int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
+    int unsent = UNSENT_MAX;
     if (fd < 0) return -errno;
     if (a->ss.ss_family != AF_UNIX) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* accepted sockets inherit it */
+        /* Accepted sockets inherit both. Without the second a full send buffer is writable again only when
+         * megabytes left it, and a slow reader would look like one that stopped. */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         if (share) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }
     if (a->ss.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
