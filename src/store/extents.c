@@ -197,6 +197,7 @@ void extents_close(struct extents *x)
             f->refs = 1;
             f->fd_refs = 0;
             f->fd_opening = false;
+            f->pins = 0;
         }
         ASSERT(f->refs == 1 && f->pins == 0);
         ASSERT(ext_file_drop(f));

@@ -143,6 +143,38 @@ static void test_background(void **state)
     matrix_run(NULL, background_body);
 }
 
+/* The runtime stops while the background fiber is in the middle of its work; the store is closed after that.
+ */
+static struct extents *left_open;
+static struct kept left_kept[20];
+
+static void stop_early_body(struct rt *r)
+{
+    (void)r;
+    dir_new(false);
+    left_open = open_with((struct extents_options){SMALL_LIMITS});
+    for (uint64_t i = 0; i < 20; i++)
+        CHECK(put_kept(left_open, i + 1, 60000, 60000, 60000, &left_kept[i]) == ERR_OK);
+    for (int i = 0; i < 20; i += 2) extents_free_place(left_open, &left_kept[i].places[0]);
+    rt_sleep(20 * RT_MS); /* about when it begins */
+}
+
+static void test_stop_early(void **state)
+{
+    (void)state;
+    struct rt *r = matrix_new(RT_EPOLL, NULL);
+    struct matrix_run m = {r, stop_early_body};
+    assert_true(rt_spawn(rt_loop_at(r, 0), "test", matrix_fiber, &m));
+    rt_run(r);
+    rt_free(r);
+    extents_close(left_open);
+    struct extents *x = open_with((struct extents_options){SMALL_LIMITS});
+    for (int i = 1; i < 20; i += 2) assert_reads(x, &left_kept[i], 60000);
+    for (int i = 0; i < 20; i++) kept_free(&left_kept[i]);
+    extents_close(x);
+    dir_free();
+}
+
 /* ---- a flush that fails under a crowd ---- */
 
 static _Atomic int sync_rc;
@@ -283,11 +315,9 @@ int main(void)
 {
     quiet();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_background),
-        cmocka_unit_test(test_flush_fails_for_all),
-        cmocka_unit_test(test_flush_covers),
-        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_crowd),        cmocka_unit_test(test_background),
+        cmocka_unit_test(test_stop_early),   cmocka_unit_test(test_flush_fails_for_all),
+        cmocka_unit_test(test_flush_covers), cmocka_unit_test(test_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
