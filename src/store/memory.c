@@ -111,21 +111,31 @@ static err check_keys(const struct memory_store *m, const struct idx_txn *t)
     return ERR_OK;
 }
 
+static bool published_before(const struct idx_txn *t, const struct txn_op *end)
+{
+    for (const struct txn_op *op = t->ops; op != end; op = op->next)
+        if (op->kind == TXN_PUBLISH && op->blob == end->blob) return true;
+    return false;
+}
+
 /* A reference needs its blob: live now, or published by this very transaction. Within one transaction
  * references are counted in order, so that the last unref of a blob ends its life for what follows. */
 static err check_blobs(const struct memory_store *m, const struct idx_txn *t)
 {
     for (const struct txn_op *op = t->ops; op; op = op->next) {
-        if (op->kind != TXN_REF) continue;
+        struct memory_blob *b = op->blob ? memory_blob_find(m, op->blob) : NULL;
+        if (b) b->trial = b->refs;
+    }
+    for (const struct txn_op *op = t->ops; op; op = op->next) {
+        if (op->kind != TXN_REF && op->kind != TXN_UNREF) continue;
         struct memory_blob *b = memory_blob_find(m, op->blob);
-        int64_t refs = b ? (int64_t)b->refs : 0;
-        for (const struct txn_op *o = t->ops; o != op; o = o->next) {
-            if (o->blob != op->blob) continue;
-            if (o->kind == TXN_PUBLISH) refs = 1;
-            if (o->kind == TXN_REF) refs++;
-            if (o->kind == TXN_UNREF && refs > 0) refs--;
+        if (op->kind == TXN_UNREF) {
+            if (b && b->trial > 0) b->trial--;
+        } else if (b) {
+            if (b->trial++ == 0) return ERR_CONFLICT;
+        } else if (!published_before(t, op)) {
+            return ERR_CONFLICT;
         }
-        if (refs == 0) return ERR_CONFLICT;
     }
     return ERR_OK;
 }

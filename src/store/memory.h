@@ -16,6 +16,7 @@ struct memory_blob {
     uint64_t id, size;
     char *data;
     uint64_t *sums;      /* XXH3-64 of each block, salted with id and block number */
+    uint64_t trial;      /* references while a transaction is checked */
     uint64_t refs, pins; /* freed when both are 0 */
 };
 

@@ -23,26 +23,32 @@ struct store_progress {
 /* The engine on a data directory: commit log, RocksDB view, extents. See store/README.md and docs/format/. */
 struct engine_options {
     const char *dir;
-    size_t index_cache;   /* bytes of RocksDB block cache; 0: 64 MiB */
-    size_t blob_cache;    /* bytes of verified small blobs kept in memory; 0: 32 MiB */
-    size_t inline_max;    /* bodies up to this ride in the log; 0: as measured */
-    uint64_t log_bytes;   /* log space before collection must have freed some; 0: 256 MiB */
+    size_t index_cache;     /* bytes of RocksDB block cache; 0: 64 MiB */
+    size_t blob_cache;      /* bytes of verified small blobs kept in memory; 0: 32 MiB */
+    size_t inline_max;      /* bodies up to this ride in the log; 0: as measured */
+    uint64_t log_bytes;     /* log space before collection must have freed some; 0: 256 MiB */
+    uint64_t segment_bytes; /* of the log's files; 0: as measured (tests lower it) */
     struct store_progress progress;
-    bool read_only;       /* check without repair: opens without replay into the view being kept */
+    bool read_only; /* check without repair: opens without replay into the view being kept */
 };
-/* why receives one clear line on failure ("data directory ./data is in use by process 4711; stop it or choose another
+/* why receives one clear line on failure ("data directory ./data is in use by process 4711; stop it or choose
+ * another
  * --data"). Call before rt_run or from a fiber; background work starts with rt_run. */
 err engine_open(const struct engine_options *o, struct store *out, char why[512]);
 /* Flush, stop background work, release the lock. From a fiber, or after rt_run returned. */
 void engine_close(struct store *s);
 
-enum engine_state { ENGINE_OK, ENGINE_FULL /* reads go on, writes 507 */, ENGINE_FAILED /* a flush failed: stop */ };
+enum engine_state {
+    ENGINE_OK,
+    ENGINE_FULL /* reads go on, writes 507 */,
+    ENGINE_FAILED /* a flush failed: stop */
+};
 enum engine_state engine_state(const struct store *s);
 struct engine_stats {
     uint64_t commits, batches, batch_max, commit_bytes, conflicts, flushes;
     uint64_t queue_depth, queue_peak;
-    uint64_t commit_ns_sum;           /* wait of callers */
-    uint64_t batch_hist[16];          /* commits per batch: 1, 2, 4, … 32768 */
+    uint64_t commit_ns_sum;  /* wait of callers */
+    uint64_t batch_hist[16]; /* commits per batch: 1, 2, 4, … 32768 */
     uint64_t log_bytes, log_segments, log_collected;
     uint64_t extent_files, extent_bytes, live_bytes, freed_bytes;
     uint64_t blob_cache_bytes, blob_cache_hits, blob_cache_misses;
@@ -56,16 +62,18 @@ struct check_options {
     const char *dir;
     bool repair, deep; /* deep: read and verify every byte, else structure and references */
     struct store_progress progress;
-    /* The layer above resolves what records mean: called for each index entry, it reports every blob reference (id,
-     * length it expects) by ref(), and counters by count(). Returns false if the record does not decode. */
-    bool (*entry)(void *arg, struct str key, struct str value, void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
+    /* The layer above resolves what records mean: called for each index entry, it reports every blob
+     * reference (id, length it expects) by ref(), and counters by count(). Returns false if the record does
+     * not decode. */
+    bool (*entry)(void *arg, struct str key, struct str value,
+                  void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
                   void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta), void *ctx);
     void *arg;
 };
 struct check_report {
     uint64_t entries, blobs, bytes_verified;
-    uint64_t bad_records, missing_blobs, corrupt_blobs, wrong_refcounts, unreferenced_blobs, unreferenced_bytes,
-        wrong_counters, log_errors;
+    uint64_t bad_records, missing_blobs, corrupt_blobs, wrong_refcounts, unreferenced_blobs,
+        unreferenced_bytes, wrong_counters, log_errors;
     uint64_t repaired;
     struct buf lines; /* one line a finding, bounded to 10,000 */
 };
@@ -76,6 +84,7 @@ struct recover_report {
     struct buf lines;
 };
 /* Rebuild the index from log and extents alone; the old index, if any, is set aside as index.old-<time>. */
-err engine_recover(const char *dir, struct store_progress progress, struct recover_report *out, char why[512]);
+err engine_recover(const char *dir, struct store_progress progress, struct recover_report *out,
+                   char why[512]);
 
 #endif

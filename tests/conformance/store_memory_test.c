@@ -34,6 +34,6 @@ static void threads(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
 
 int main(void)
 {
-    static const struct fixture memory = {open_memory, store_memory_free, memory_blob_corrupt, threads};
+    static const struct fixture memory = {open_memory, store_memory_free, memory_blob_corrupt, threads, NULL};
     return run_suite("store in memory", &memory);
 }

@@ -17,6 +17,7 @@ struct fixture {
     void (*corrupt)(struct store *s, uint64_t blob, uint64_t off);
     /* Run fn(arg, 0) … fn(arg, n - 1) at the same time; fn fails by ASSERT. */
     void (*parallel)(unsigned n, void (*fn)(void *arg, unsigned i), void *arg);
+    void (*settle)(struct store *s); /* do what is done in the background otherwise; may be NULL */
 };
 static const struct fixture *fx;
 
@@ -530,8 +531,8 @@ static void test_no_space(void **state)
 {
     (void)state;
     struct store s;
-    fx->open(&s, 8 << 20);
-    uint64_t first = store_blob(&s, 3 << 20, 1);
+    fx->open(&s, 32 << 20);
+    uint64_t first = store_blob(&s, 10 << 20, 1);
     assert_int_equal(put(&s, "k", STR("v")), ERR_OK);
     /* Fill up: at some point a write is refused, early or late, and leaves nothing behind. */
     err e = ERR_OK;
@@ -546,15 +547,17 @@ static void test_no_space(void **state)
     }
     assert_int_equal(e, ERR_NO_SPACE);
     char *big = calloc(1, 2 << 20);
-    assert_int_equal(put(&s, "big", str_of(big, 2 << 20)), ERR_NO_SPACE);
+    e = put(&s, "big", str_of(big, 2 << 20)); /* the engine's log is written ahead: it may still have room */
+    assert_true(e == ERR_NO_SPACE || e == ERR_OK);
     assert_value(&s, "k", "v");
-    assert_value(&s, "big", NULL);
+    if (e) assert_value(&s, "big", NULL);
     /* Deleting works on a full disk, and space comes back. */
     assert_int_equal(add(&s, "n", 1, 0, 1), ERR_OK);
     assert_int_equal(del(&s, "k"), ERR_OK);
     assert_int_equal(blob_commit(&s, UNREF, NULL, first), ERR_OK);
     for (int i = 0; i < 5000 && (e = put(&s, "big", str_of(big, 2 << 20))) == ERR_NO_SPACE; i++) {
         struct timespec ms = {0, 1000000};
+        if (fx->settle) fx->settle(&s);
         nanosleep(&ms, NULL);
     }
     assert_int_equal(e, ERR_OK);

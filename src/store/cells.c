@@ -1,0 +1,252 @@
+#include "store/cells.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "store/park.h"
+
+#include <xxhash.h>
+
+#define BUCKETS  8192u
+#define IDLE_MAX 8192u /* cells that stay although nobody pins them */
+
+struct cells {
+    pthread_mutex_t lock;
+    struct view *view;
+    void (*free_places)(void *arg, const struct blob_places *p);
+    void *arg;
+    struct list idle, dead;
+    size_t nidle;
+    struct cell *buckets[BUCKETS];
+};
+
+struct cells *cells_new(struct view *v, void (*free_places)(void *arg, const struct blob_places *p),
+                        void *arg)
+{
+    struct cells *t = calloc(1, sizeof *t);
+    if (!t) return NULL;
+    pthread_mutex_init(&t->lock, NULL);
+    t->view = v;
+    t->free_places = free_places;
+    t->arg = arg;
+    list_init(&t->idle);
+    list_init(&t->dead);
+    return t;
+}
+
+void cells_lock(struct cells *t)
+{
+    pthread_mutex_lock(&t->lock);
+}
+
+void cells_unlock(struct cells *t)
+{
+    pthread_mutex_unlock(&t->lock);
+}
+
+void blob_places_drop(struct blob_places *p)
+{
+    if (p && --p->users == 0) free(p);
+}
+
+static void cell_free(struct cell *c)
+{
+    blob_places_drop(c->blob.places);
+    free(c);
+}
+
+void cells_free(struct cells *t)
+{
+    if (!t) return;
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct cell *c = t->buckets[i], *next; c; c = next) {
+            next = c->chain;
+            cell_free(c);
+        }
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+static struct cell **slot_of(struct cells *t, uint64_t hash)
+{
+    return &t->buckets[hash % BUCKETS];
+}
+
+static struct cell *lookup(struct cells *t, struct str key, uint64_t hash)
+{
+    for (struct cell *c = *slot_of(t, hash); c; c = c->chain)
+        if (c->hash == hash && str_eq(cell_key(c), key)) return c;
+    return NULL;
+}
+
+static void unlink_cell(struct cells *t, struct cell *c)
+{
+    struct cell **at = slot_of(t, c->hash);
+    while (*at != c) at = &(*at)->chain;
+    *at = c->chain;
+}
+
+static void pin(struct cells *t, struct cell *c)
+{
+    if (c->pins++ > 0) return;
+    list_remove(&c->lru);
+    t->nidle--;
+}
+
+/* Pinned once. */
+static struct cell *insert(struct cells *t, struct str key, uint64_t hash, enum cell_kind kind)
+{
+    struct cell *c = calloc(1, sizeof *c + key.n);
+    if (!c) return NULL;
+    memcpy(c->key, key.p, key.n);
+    c->key_len = key.n;
+    c->hash = hash;
+    c->kind = kind;
+    c->pins = 1;
+    list_init(&c->lru);
+    list_init(&c->waiters);
+    list_init(&c->dead);
+    c->chain = *slot_of(t, hash);
+    *slot_of(t, hash) = c;
+    return c;
+}
+
+static void set_counters(struct cell *c, struct str value)
+{
+    size_t n = value.n / 8;
+    c->n = n > IDX_COUNTERS_MAX ? IDX_COUNTERS_MAX : (unsigned)n;
+    for (unsigned i = 0; i < c->n; i++) c->v[i] = (int64_t)get_le64(value.p + 8 * i);
+}
+
+/* The cell is ours while it is loading, except that a commit may settle it first. */
+static void load(struct cells *t, struct cell *c)
+{
+    struct view_pin value = {.value = STR_NONE};
+    struct blob_entry blob = {0};
+    err e = view_get(t->view, cell_key(c), &value);
+    bool present = e == ERR_OK;
+    if (e == ERR_NOT_FOUND) e = ERR_OK;
+    if (present && c->kind == CELL_BLOB) {
+        blob.id = get_be64(c->key + c->key_len - 8);
+        e = blob_entry_decode(value.value, &blob);
+    }
+    struct list waiters;
+    list_init(&waiters);
+    cells_lock(t);
+    if (!c->settled) {
+        c->present = present;
+        c->error = e;
+        if (c->kind == CELL_BLOB)
+            c->blob = blob;
+        else if (present)
+            set_counters(c, value.value);
+    }
+    c->loading = false;
+    for (struct list *w; (w = list_pop(&c->waiters));) list_append(&waiters, w);
+    cells_unlock(t);
+    view_unpin(&value);
+    for (struct list *w; (w = list_pop(&waiters));) park_wake(CONTAINER(w, struct park, link));
+}
+
+err cells_pin(struct cells *t, struct str key, enum cell_kind kind, struct cell **out)
+{
+    uint64_t hash = XXH3_64bits(key.p, key.n);
+    struct park park;
+    bool mine = false, wait = false;
+    cells_lock(t);
+    struct cell *c = lookup(t, key, hash);
+    if (c) {
+        ASSERT(c->kind == kind);
+        pin(t, c);
+        wait = c->loading;
+        if (wait) {
+            park_init(&park);
+            list_append(&c->waiters, &park.link);
+        }
+    } else if ((c = insert(t, key, hash, kind))) {
+        mine = c->loading = true;
+    }
+    cells_unlock(t);
+    if (!c) return ERR_NO_MEMORY;
+    if (mine) load(t, c);
+    if (wait) park_wait(&park);
+    err e = c->error;
+    if (e)
+        cells_unpin(t, c);
+    else
+        *out = c;
+    return e;
+}
+
+struct cell *cells_make(struct cells *t, struct str key, enum cell_kind kind)
+{
+    uint64_t hash = XXH3_64bits(key.p, key.n);
+    cells_lock(t);
+    struct cell *c = lookup(t, key, hash);
+    if (c)
+        pin(t, c); /* someone asked for it before it existed */
+    else
+        c = insert(t, key, hash, kind);
+    if (c) {
+        ASSERT(!c->present && !c->dead_seq && c->kind == kind);
+        c->present = c->settled = true;
+    }
+    cells_unlock(t);
+    return c;
+}
+
+struct cell *cells_find(struct cells *t, struct str key)
+{
+    cells_lock(t);
+    struct cell *c = lookup(t, key, XXH3_64bits(key.p, key.n));
+    if (c) pin(t, c);
+    cells_unlock(t);
+    return c;
+}
+
+/* With the lock held: an unpinned cell goes or waits in the list of idle ones. */
+static void retire(struct cells *t, struct cell *c)
+{
+    if (!c->present || c->error) {
+        unlink_cell(t, c);
+        cell_free(c);
+        return;
+    }
+    list_append(&t->idle, &c->lru);
+    if (++t->nidle <= IDLE_MAX) return;
+    struct cell *oldest = CONTAINER(list_pop(&t->idle), struct cell, lru);
+    t->nidle--;
+    unlink_cell(t, oldest);
+    cell_free(oldest);
+}
+
+void cells_unpin(struct cells *t, struct cell *c)
+{
+    struct blob_places *freed = NULL;
+    cells_lock(t);
+    ASSERT(c->pins > 0);
+    if (--c->pins == 0) {
+        if (c->dead_seq) {
+            list_remove(&c->dead);
+            freed = c->blob.places;
+            c->blob.places = NULL;
+        }
+        retire(t, c);
+    }
+    cells_unlock(t);
+    if (!freed) return;
+    t->free_places(t->arg, freed);
+    cells_lock(t);
+    blob_places_drop(freed);
+    cells_unlock(t);
+}
+
+void cells_note_dead(struct cells *t, struct cell *c, uint64_t seq)
+{
+    c->present = false;
+    c->dead_seq = seq;
+    list_append(&t->dead, &c->dead);
+}
+
+void cells_each_dead(struct cells *t, void (*fn)(void *arg, const struct cell *c), void *arg)
+{
+    LIST_EACH(it, &t->dead) fn(arg, CONTAINER(it, struct cell, dead));
+}

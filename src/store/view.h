@@ -1,0 +1,52 @@
+/* view: the ordered index as RocksDB keeps it: what the log says, applied up to a sequence that is stored in
+ * the same write batch. RocksDB's own log is off: what was not yet flushed is applied again from ours at the
+ * next opening.
+ *
+ * A value is the 8-byte little-endian sequence of the commit that put it, then the bytes. Reads try memory
+ * first and go to a worker for the disk, so no loop waits. Any thread.
+ */
+#ifndef STORE_VIEW_H
+#define STORE_VIEW_H
+
+#include "store/index.h"
+
+struct view;
+struct view_options {
+    const char *dir; /* DIR/index, made if absent */
+    size_t cache;    /* block cache, bytes */
+    bool discard;    /* at close, drop what was not flushed (a check that must change nothing) */
+    bool must_exist;
+};
+err view_open(const struct view_options *o, struct view **out, char why[512]);
+void view_close(struct view *v);
+
+/* The value stays until view_unpin. */
+struct view_pin {
+    struct str value;
+    uint64_t seq;
+    void *slice;
+};
+err view_get(struct view *v, struct str key, struct view_pin *pin);
+void view_unpin(struct view_pin *pin);
+
+/* As idx_scan, over every key; cold: leave the cache alone (walks over everything). */
+err view_scan(struct view *v, const struct idx_range *r, bool cold, idx_scan_fn *fn, void *arg);
+
+struct view_batch;
+struct view_batch *view_batch_new(void);
+void view_batch_free(struct view_batch *b);
+void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct str value);
+void view_batch_del(struct view_batch *b, struct str key);
+unsigned view_batch_count(const struct view_batch *b);
+/* Applies and clears the batch. A stall is waited for on a worker and counted. */
+err view_write(struct view *v, struct view_batch *b);
+
+/* Everything written so far is on disk on ERR_OK. */
+err view_flush(struct view *v);
+uint64_t view_bytes(struct view *v); /* estimate of the live data on disk and in memory */
+struct view_stats {
+    uint64_t stalls, stall_ns, errors;
+};
+void view_get_stats(struct view *v, struct view_stats *out);
+
+#endif

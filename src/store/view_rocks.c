@@ -1,0 +1,350 @@
+#include "store/view.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "rt/rt.h"
+#include "sys/sys.h"
+
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#define MEMTABLE_BYTES ((size_t)16 << 20)
+#define BATCH_INLINE   1024u /* larger batches are applied on a worker */
+
+struct view {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read_memory, *read_disk;
+    rocksdb_writeoptions_t *write_now, *write_wait;
+    _Atomic uint64_t stalls, stall_ns, errors;
+};
+
+struct view_batch {
+    rocksdb_writebatch_t *b;
+};
+
+/* RocksDB's error texts become ours; "incomplete" is not an error: the answer needs the disk, or time. */
+static err take_error(struct view *v, char *msg, const char *what)
+{
+    if (!msg) return ERR_OK;
+    err e = strncmp(msg, "Corruption", 10) == 0    ? ERR_CORRUPT
+            : strstr(msg, "No space left") != NULL ? ERR_NO_SPACE
+                                                   : ERR_IO;
+    if (v) atomic_fetch_add(&v->errors, 1);
+    LOG_ERROR("the index reported an error", LF_Z("call", what), LF_Z("message", msg));
+    rocksdb_free(msg);
+    return e;
+}
+
+static bool incomplete(char **msg)
+{
+    if (!*msg || strncmp(*msg, "Result incomplete", 17) != 0) return false;
+    rocksdb_free(*msg);
+    *msg = NULL;
+    return true;
+}
+
+static void set_table_options(struct view *v, size_t cache_bytes)
+{
+    rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+    v->cache = rocksdb_cache_create_lru(cache_bytes);
+    rocksdb_block_based_options_set_block_cache(t, v->cache);
+    rocksdb_block_based_options_set_block_size(t, 16 << 10);
+    rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_whole_key_filtering(t, 1);
+    rocksdb_block_based_options_set_format_version(t, 5);
+    /* Filters and indexes live in the cache too, so that its bound is the bound. */
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(t, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+    rocksdb_options_set_block_based_table_factory(v->options, t);
+    rocksdb_block_based_options_destroy(t);
+}
+
+static void set_options(struct view *v, const struct view_options *o)
+{
+    v->options = rocksdb_options_create();
+    if (o->discard) {
+        char *msg = NULL;
+        rocksdb_options_t *changed = rocksdb_options_create();
+        rocksdb_get_options_from_string(v->options, "avoid_flush_during_shutdown=true", changed, &msg);
+        ASSERT(!msg);
+        rocksdb_options_destroy(v->options);
+        v->options = changed;
+    }
+    rocksdb_options_set_create_if_missing(v->options, !o->must_exist);
+    rocksdb_options_set_write_buffer_size(v->options, MEMTABLE_BYTES);
+    rocksdb_options_set_max_write_buffer_number(v->options, 3);
+    rocksdb_options_set_max_background_jobs(v->options, 2);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(v->options, 1);
+    rocksdb_options_set_max_bytes_for_level_base(v->options, 4 * MEMTABLE_BYTES);
+    rocksdb_options_set_target_file_size_base(v->options, 32 << 20);
+    rocksdb_options_set_compression(v->options, rocksdb_lz4_compression);
+    rocksdb_options_set_max_open_files(v->options, 512);
+    rocksdb_options_set_memtable_whole_key_filtering(v->options, 1);
+    rocksdb_options_set_memtable_prefix_bloom_size_ratio(v->options, 0.02);
+    rocksdb_options_set_bytes_per_sync(v->options, 1 << 20);
+    rocksdb_options_set_paranoid_checks(v->options, 1);
+    rocksdb_options_set_info_log_level(v->options, 3); /* errors */
+    rocksdb_options_set_keep_log_file_num(v->options, 2);
+    rocksdb_options_set_stats_dump_period_sec(v->options, 0);
+    /* Many deletions in a row trigger a compaction, so that scans do not wade through their marks. */
+    rocksdb_options_add_compact_on_deletion_collector_factory(v->options, 4096, 2048);
+    set_table_options(v, o->cache);
+    v->read_memory = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(v->read_memory, 1);
+    v->read_disk = rocksdb_readoptions_create();
+    v->write_now = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(v->write_now, 1);
+    rocksdb_writeoptions_set_no_slowdown(v->write_now, 1);
+    v->write_wait = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(v->write_wait, 1);
+}
+
+err view_open(const struct view_options *o, struct view **out, char why[512])
+{
+    struct view *v = calloc(1, sizeof *v);
+    if (!v) return ERR_NO_MEMORY;
+    set_options(v, o);
+    rocksdb_env_t *env = rocksdb_create_default_env();
+    rocksdb_env_lower_thread_pool_io_priority(env);
+    rocksdb_env_lower_thread_pool_cpu_priority(env);
+    rocksdb_env_destroy(env);
+    char *msg = NULL;
+    v->db = rocksdb_open(v->options, o->dir, &msg);
+    if (!v->db) {
+        snprintf(why, 512, "the index in %.200s cannot be opened (%.120s); it can be rebuilt: ingot recover",
+                 o->dir, msg ? msg : "no reason given");
+        err e = take_error(NULL, msg, "open");
+        view_close(v);
+        return e ? e : ERR_IO;
+    }
+    *out = v;
+    return ERR_OK;
+}
+
+void view_close(struct view *v)
+{
+    if (!v) return;
+    if (v->db) {
+        rocksdb_cancel_all_background_work(v->db, 1);
+        rocksdb_close(v->db);
+    }
+    rocksdb_readoptions_destroy(v->read_memory);
+    rocksdb_readoptions_destroy(v->read_disk);
+    rocksdb_writeoptions_destroy(v->write_now);
+    rocksdb_writeoptions_destroy(v->write_wait);
+    rocksdb_options_destroy(v->options);
+    rocksdb_cache_destroy(v->cache);
+    free(v);
+}
+
+/* ---- reading ---- */
+
+struct get_job {
+    struct view *v;
+    struct str key;
+    rocksdb_pinnableslice_t *slice;
+    char *msg;
+};
+
+static void get_from_disk(void *arg)
+{
+    struct get_job *j = arg;
+    j->slice = rocksdb_get_pinned(j->v->db, j->v->read_disk, j->key.p, j->key.n, &j->msg);
+}
+
+err view_get(struct view *v, struct str key, struct view_pin *pin)
+{
+    struct get_job j = {.v = v, .key = key};
+    j.slice = rocksdb_get_pinned(v->db, v->read_memory, key.p, key.n, &j.msg);
+    if (!j.slice && incomplete(&j.msg)) rt_work("index-get", get_from_disk, &j);
+    if (j.msg) return take_error(v, j.msg, "get");
+    if (!j.slice) return ERR_NOT_FOUND;
+    size_t n;
+    const char *p = rocksdb_pinnableslice_value(j.slice, &n);
+    if (n < 8) {
+        rocksdb_pinnableslice_destroy(j.slice);
+        return ERR_CORRUPT;
+    }
+    *pin = (struct view_pin){str_of(p + 8, n - 8), get_le64(p), j.slice};
+    return ERR_OK;
+}
+
+void view_unpin(struct view_pin *pin)
+{
+    if (pin->slice) rocksdb_pinnableslice_destroy(pin->slice);
+    pin->slice = NULL;
+}
+
+struct scan_job {
+    struct view *v;
+    const struct idx_range *r;
+    bool cold;
+    idx_scan_fn *fn;
+    void *arg;
+    err e;
+};
+
+static bool iter_entry(rocksdb_iterator_t *it, struct str *key, struct str *value, uint64_t *seq)
+{
+    size_t kn, vn;
+    const char *k = rocksdb_iter_key(it, &kn), *p = rocksdb_iter_value(it, &vn);
+    if (vn < 8) return false;
+    *key = str_of(k, kn);
+    *value = str_of(p + 8, vn - 8);
+    *seq = get_le64(p);
+    return true;
+}
+
+static err walk(struct scan_job *j, rocksdb_iterator_t *it)
+{
+    const struct idx_range *r = j->r;
+    if (!r->reverse)
+        rocksdb_iter_seek(it, r->lo.p, r->lo.n);
+    else if (r->hi.p)
+        rocksdb_iter_seek_for_prev(it, r->hi.p, r->hi.n);
+    else
+        rocksdb_iter_seek_to_last(it);
+    while (rocksdb_iter_valid(it)) {
+        struct str key, value, seek = STR_NONE;
+        uint64_t seq;
+        if (!iter_entry(it, &key, &value, &seq)) return ERR_CORRUPT;
+        enum idx_step step = IDX_NEXT;
+        /* seek_for_prev lands on hi itself when it exists; hi is exclusive. */
+        if (!r->reverse || !r->hi.p || str_cmp(key, r->hi) < 0) step = j->fn(j->arg, key, value, seq, &seek);
+        if (step == IDX_STOP) break;
+        if (step == IDX_SEEK) {
+            ASSERT(!r->reverse && str_cmp(seek, key) > 0);
+            rocksdb_iter_seek(it, seek.p, seek.n);
+        } else if (r->reverse) {
+            rocksdb_iter_prev(it);
+        } else {
+            rocksdb_iter_next(it);
+        }
+    }
+    char *msg = NULL;
+    rocksdb_iter_get_error(it, &msg);
+    return take_error(j->v, msg, "scan");
+}
+
+static void scan_on_worker(void *arg)
+{
+    struct scan_job *j = arg;
+    rocksdb_readoptions_t *o = rocksdb_readoptions_create();
+    if (j->r->hi.p) rocksdb_readoptions_set_iterate_upper_bound(o, j->r->hi.p, j->r->hi.n);
+    if (j->r->lo.p) rocksdb_readoptions_set_iterate_lower_bound(o, j->r->lo.p, j->r->lo.n);
+    if (j->cold) rocksdb_readoptions_set_fill_cache(o, 0);
+    rocksdb_iterator_t *it = rocksdb_create_iterator(j->v->db, o);
+    j->e = walk(j, it);
+    rocksdb_iter_destroy(it);
+    rocksdb_readoptions_destroy(o);
+}
+
+err view_scan(struct view *v, const struct idx_range *r, bool cold, idx_scan_fn *fn, void *arg)
+{
+    struct scan_job j = {.v = v, .r = r, .cold = cold, .fn = fn, .arg = arg};
+    rt_work("index-scan", scan_on_worker, &j);
+    return j.e;
+}
+
+/* ---- writing ---- */
+
+struct view_batch *view_batch_new(void)
+{
+    struct view_batch *b = calloc(1, sizeof *b);
+    if (b) b->b = rocksdb_writebatch_create();
+    return b;
+}
+
+void view_batch_free(struct view_batch *b)
+{
+    if (!b) return;
+    rocksdb_writebatch_destroy(b->b);
+    free(b);
+}
+
+void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct str value)
+{
+    char prefix[8];
+    put_le64(prefix, seq);
+    const char *keys[1] = {key.p}, *values[2] = {prefix, value.p};
+    const size_t key_sizes[1] = {key.n}, value_sizes[2] = {8, value.n};
+    rocksdb_writebatch_putv(b->b, 1, keys, key_sizes, 2, values, value_sizes);
+}
+
+void view_batch_del(struct view_batch *b, struct str key)
+{
+    rocksdb_writebatch_delete(b->b, key.p, key.n);
+}
+
+unsigned view_batch_count(const struct view_batch *b)
+{
+    return (unsigned)rocksdb_writebatch_count(b->b);
+}
+
+struct write_job {
+    struct view *v;
+    struct view_batch *b;
+    char *msg;
+};
+
+static void write_and_wait(void *arg)
+{
+    struct write_job *j = arg;
+    rocksdb_write(j->v->db, j->v->write_wait, j->b->b, &j->msg);
+}
+
+err view_write(struct view *v, struct view_batch *b)
+{
+    struct write_job j = {.v = v, .b = b};
+    if (view_batch_count(b) <= BATCH_INLINE) {
+        rocksdb_write(v->db, v->write_now, b->b, &j.msg);
+        if (incomplete(&j.msg)) {
+            uint64_t from = sys->mono_ns();
+            atomic_fetch_add(&v->stalls, 1);
+            rt_work("index-stall", write_and_wait, &j);
+            atomic_fetch_add(&v->stall_ns, sys->mono_ns() - from);
+        }
+    } else {
+        rt_work("index-write", write_and_wait, &j);
+    }
+    err e = take_error(v, j.msg, "write");
+    rocksdb_writebatch_clear(b->b);
+    return e;
+}
+
+struct flush_job {
+    struct view *v;
+    char *msg;
+};
+
+static void flush_and_wait(void *arg)
+{
+    struct flush_job *j = arg;
+    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(o, 1);
+    rocksdb_flush(j->v->db, o, &j->msg);
+    rocksdb_flushoptions_destroy(o);
+}
+
+err view_flush(struct view *v)
+{
+    struct flush_job j = {.v = v};
+    rt_work("index-flush", flush_and_wait, &j);
+    return take_error(v, j.msg, "flush");
+}
+
+uint64_t view_bytes(struct view *v)
+{
+    uint64_t sst = 0, memory = 0;
+    rocksdb_property_int(v->db, "rocksdb.estimate-live-data-size", &sst);
+    rocksdb_property_int(v->db, "rocksdb.cur-size-all-mem-tables", &memory);
+    return sst + memory;
+}
+
+void view_get_stats(struct view *v, struct view_stats *out)
+{
+    *out = (struct view_stats){atomic_load(&v->stalls), atomic_load(&v->stall_ns), atomic_load(&v->errors)};
+}
