@@ -79,9 +79,9 @@ static void prepare(struct conn *c, struct phase *p)
 
 static void clean(struct conn *c, struct phase *p)
 {
-    for (uint64_t id; (id = p->next++) < c->b->o.objects;)
+    for (uint64_t id; !c->b->gone && (id = p->next++) < c->b->o.objects;)
         if (!work_remove(c, id)) p->failed++;
-    for (uint64_t i = 0; i < c->puts; i++)
+    for (uint64_t i = 0; i < c->puts && !c->b->gone; i++)
         if (!work_remove(c, PUT_IDS + ((uint64_t)c->index << 24) + i)) p->failed++;
 }
 
@@ -99,7 +99,7 @@ static enum bench_op draw(struct conn *c)
 static void measure(struct conn *c, struct phase *p)
 {
     struct bench *b = p->b;
-    while (!b->stop) {
+    while (!b->stop && !b->gone) {
         if (b->o.count && b->measuring && b->started++ >= b->o.count) break;
         enum bench_op op = draw(c);
         if (work_one(c, op)) continue;

@@ -132,7 +132,7 @@ struct bench {
                     */
     struct tally *tallies; /* one a loop */
     struct conn *conns;
-    _Atomic bool measuring, stop;
+    _Atomic bool measuring, stop, gone;
     _Atomic uint64_t started,
         next_delete; /* operations begun (for --count); next prepared object to delete */
     _Atomic int64_t measured_from;

@@ -35,6 +35,7 @@ static void count(struct conn *c, enum bench_op op, int64_t from, int e, const s
         return;
     }
     t->errors++;
+    if (e == -ECONNREFUSED) c->b->gone = true;
     if (e == 0 && r->wrong) t->wrong++;
     if (t->first_error[0]) return;
     if (e < 0)
@@ -262,8 +263,9 @@ static bool insist(struct conn *c, uint64_t id, int (*call)(struct conn *, uint6
                    int want)
 {
     struct reply r;
-    for (int tries = 0; tries < 20 && !c->b->stop; tries++) {
+    for (int tries = 0; tries < 20 && !c->b->stop && !c->b->gone; tries++) {
         int e = call(c, id, &r);
+        if (e == -ECONNREFUSED) c->b->gone = true; /* the server ended: no use in trying key after key */
         if (e == 0 && r.status == want) return true;
         if (e == 0 && r.status != 503) return false;
         rt_sleep(50 * RT_MS);
