@@ -12,6 +12,7 @@ static err load_all(struct objects *o, struct arena *a, uint64_t bucket, const s
         struct part *some;
         size_t count;
         err e = table_load(o->idx, a, bucket, t, c, &some, &count);
+        table_breathe(c);
         if (e) return e;
         if (count > max - *n) return ERR_CORRUPT;
         memcpy(v + *n, some, count * sizeof *v);
@@ -66,13 +67,14 @@ static err cut_table(struct objects *o, uint64_t bucket, const struct rec *r, st
     struct table t;
     err e = table_decode(c->a, r->f[REC_TABLE], &t);
     if (e) return e;
-    unsigned chunk = table_chunk_at(&t, c->from);
-    c->at = t.first_off[chunk];
-    for (; !e && chunk < t.nchunks && c->at < c->to; chunk++) {
+    unsigned first = table_chunk_at(&t, c->from);
+    c->at = t.first_off[first];
+    for (unsigned chunk = first; !e && chunk < t.nchunks && c->at < c->to; chunk++) {
         struct part *parts;
         size_t n;
         if (c->at != t.first_off[chunk]) return ERR_CORRUPT;
         e = table_load(o->idx, c->a, bucket, &t, chunk, &parts, &n);
+        table_breathe(chunk - first);
         for (size_t i = 0; !e && i < n; i++)
             for (size_t p = 0; !e && p < parts[i].npieces; p++) e = cut_piece(c, &parts[i].pieces[p]);
     }

@@ -1,4 +1,4 @@
-/* table: the parts of a multipart object, kept in values of their own ('t' keys) in chunks of about 64 KiB;
+/* table: the parts of a multipart object, kept in values of their own ('t' keys) in chunks of about 16 KiB;
  * the object's record holds the directory: which part number and which offset each chunk starts with. So a
  * range or one part is found with one point read, however many parts there are. Chunks are written once and
  * deleted with their object.
@@ -7,8 +7,9 @@
 #define OBJECT_TABLE_H
 
 #include "object/record.h"
+#include "rt/rt.h"
 
-#define TABLE_CHUNK      65536u
+#define TABLE_CHUNK      16384u
 #define TABLE_PIECES_MAX 65536u /* of one object: what one transaction can refer to */
 
 struct part {
@@ -40,5 +41,11 @@ unsigned table_chunk_of(const struct table *t, unsigned number);
 /* Read a chunk. ERR_NOT_FOUND when it went with its object: read the record again. */
 err table_load(struct idx *x, struct arena *a, uint64_t shard, const struct table *t, unsigned chunk,
                struct part **parts, size_t *n);
+
+/* Between chunks of a long walk: let the loop's other fibers run. */
+static inline void table_breathe(unsigned chunk)
+{
+    if (chunk % 8 == 7 && rt_fiber_self()) rt_yield();
+}
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "object/sweeper.h"
 #include "object/upload_int.h"
+#include "rt/rt.h"
 #include "sys/sys.h"
 
 #define LIST_LINES_MAX (2 * OBJ_PART_MAX_NUMBER)
@@ -198,33 +199,50 @@ static err repeat(struct mut *m, struct completion *c)
     return e;
 }
 
+/* Matching, summing and encoding 10,000 parts takes a tenth of a second: work for a worker. */
+struct assembly {
+    struct mut *m;
+    struct completion *c;
+    struct upload upload;
+    struct part *have, *picked;
+    bool *keep;
+    size_t n;
+    struct rec rec;
+    err e;
+};
+
+static void assemble(void *arg)
+{
+    struct assembly *as = arg;
+    struct completion *c = as->c;
+    as->e = pick(c, as->have, as->n, as->picked, as->keep);
+    if (!as->e) as->e = make_record(as->m, c, &as->upload, as->picked, &as->rec);
+    if (!as->e) as->e = put_table(as->m, &as->upload.id, as->picked, c->n, &as->rec);
+}
+
 static err build(struct mut *m, void *arg)
 {
     struct completion *c = arg;
-    struct upload u;
+    struct assembly as = {.m = m, .c = c};
     struct found cur;
-    struct part *have;
-    struct rec r;
-    size_t n;
     c->versioning = m->guard.versioning;
-    err e = upload_check(m, c->in->key, c->in->upload_id, &u);
+    err e = upload_check(m, c->in->key, c->in->upload_id, &as.upload);
     if (e == ERR_NO_SUCH_UPLOAD) return repeat(m, c);
     if (!e) e = c->list_error;
-    if (!e) e = upload_scan_parts(m->o, m->a, m->bucket, &u.id, 0, SIZE_MAX, &have, &n);
-    if (e) return e;
-    struct part *picked = ARENA_ARRAY(m->a, struct part, c->n);
-    bool *keep = ARENA_ARRAY(m->a, bool, n + 1);
-    if (!picked || !keep) return ERR_NO_MEMORY;
-    e = pick(c, have, n, picked, keep);
+    if (!e) e = upload_scan_parts(m->o, m->a, m->bucket, &as.upload.id, 0, SIZE_MAX, &as.have, &as.n);
     if (!e) e = version_current(m, c->in->key, &cur);
     if (!e) e = cond_write(&c->in->cond, cur.value.p && cur.rec.kind == REC_OBJECT ? &cur.rec : NULL);
-    if (!e) e = make_record(m, c, &u, picked, &r);
-    if (!e) e = put_table(m, &u.id, picked, c->n, &r);
-    if (!e) e = upload_end(m, c->in->key, &u.id, have, n, keep);
-    if (!e) e = version_push(m, c->in->key, &cur, &r);
     if (e) return e;
-    put_mark(m, c, &u.id, &r);
-    c->made = arena_dup(c->a, rec_encode(m->a, &r));
+    as.picked = ARENA_ARRAY(m->a, struct part, c->n);
+    as.keep = ARENA_ARRAY(m->a, bool, as.n + 1);
+    if (!as.picked || !as.keep) return ERR_NO_MEMORY;
+    rt_work("complete", assemble, &as);
+    if (as.e) return as.e;
+    e = upload_end(m, c->in->key, &as.upload.id, as.have, as.n, as.keep);
+    if (!e) e = version_push(m, c->in->key, &cur, &as.rec);
+    if (e) return e;
+    put_mark(m, c, &as.upload.id, &as.rec);
+    c->made = arena_dup(c->a, rec_encode(m->a, &as.rec));
     return c->made.p ? ERR_OK : ERR_NO_MEMORY;
 }
 

@@ -117,6 +117,7 @@ static err release_table(struct mut *m, uint64_t bucket, const struct rec *r)
         key_of_table(&k, bucket, &t.id, c);
         idx_txn_del(m->t, key_str(&k));
         e = table_load(m->o->idx, m->a, bucket, &t, c, &parts, &n);
+        table_breathe(c);
         if (e == ERR_NOT_FOUND) {
             if (!missing_for_good(m)) return ERR_CONFLICT;
             e = ERR_OK;
