@@ -59,11 +59,12 @@ static void on_end(void *server, int signo)
         cut(s);
     }
     s->ending = true;
-    if (atomic_load(&s->phase) == SERVER_READY) drain(s);
+    if (s->started) drain(s); /* else lifecycle_started does */
 }
 
 void lifecycle_started(struct server *s)
 {
+    s->started = true;
     if (s->ending) drain(s);
 }
 

@@ -45,7 +45,7 @@ struct server {
     _Atomic enum server_phase phase;
     _Atomic bool access_log, debug_any;
     /* read and written on loop 0 alone */
-    bool reloading, ending;
+    bool started, reloading, ending;
     struct config *reloaded; /* the newest settings; NULL: still config's */
     int64_t drain_ns, drain_delay_ns;
     struct rt_timer watchdog_timer;
