@@ -36,6 +36,8 @@ header. None is dropped in silence.
 
 - `CreateBucket` without a location constraint makes the bucket in this server's region, whichever that is, and the
   constraint `us-east-1` is accepted there.
+- `If-None-Match` on writes takes ETags besides `*`, and may stand beside `If-Match`.
+- Bodies in `Transfer-Encoding: chunked` without a length are taken, up to what one request may have.
 - `CopyObject` takes sources of any size: bytes are shared, not copied.
 - A query parameter without a value that no operation knows is answered by 501 NotImplemented; AWS ignores it.
 - Signature version 2 is refused everywhere.

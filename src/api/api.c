@@ -112,6 +112,21 @@ static err check_owners(struct api_request *rq)
     return e;
 }
 
+/* The root of one account is nobody in another's buckets. What does not exist is for the handler to miss. */
+static err check_foreign(struct api_request *rq, const struct iam_needs *needs)
+{
+    if (!auth_many_accounts(rq->api->o.auth) || rq->op == API_OP_CREATE_BUCKET) return ERR_OK;
+    for (unsigned i = 0; i < needs->n; i++) {
+        struct bucket_info info;
+        if (needs->v[i].bucket.n == 0) continue;
+        err e = bucket_get(rq->objects, rq->arena, needs->v[i].bucket, &info);
+        if (e == ERR_NO_SUCH_BUCKET) continue;
+        if (e) return e;
+        if (!str_eq(info.owner, rq->who->canonical_id)) return ERR_ACCESS_DENIED;
+    }
+    return ERR_OK;
+}
+
 static err request_run(struct api *a, struct api_request *rq)
 {
     struct iam_needs needs = {.n = 0};
@@ -119,6 +134,7 @@ static err request_run(struct api *a, struct api_request *rq)
     if (!e) e = auth_who(a->o.auth, rq);
     if (!e) e = api_rows[rq->op].rule(rq, &needs);
     if (!e) e = iam_allow(rq->who, &needs);
+    if (!e) e = check_foreign(rq, &needs);
     if (!e) e = api_refuse_absent(rq);
     if (!e) e = check_owners(rq);
     if (!e) {

@@ -33,7 +33,9 @@ static void error_document(const struct api_request *rq, err e, struct str detai
         const struct obj_pair *p = &rq->error_extra[i];
         elem(b, p->name.p, p->value);
     }
-    if (names_key(e) && rq->key.n) xml_elem(b, "Key", rq->key);
+    /* What a copy does not find is its source. */
+    struct str key = rq->source.key.n && e != ERR_METHOD_NOT_ALLOWED ? rq->source.key : rq->key;
+    if (names_key(e) && key.n) xml_elem(b, "Key", key);
     if (names_bucket(e) && rq->bucket.n) xml_elem(b, "BucketName", rq->bucket);
     elem(b, "Resource", rq->x->path);
     xml_elem(b, "RequestId", rq->x->id);

@@ -15,6 +15,7 @@ struct auth {
     struct auth_key *keys;
     size_t nkeys;
     struct str region;
+    bool many_accounts;
     struct signing_cache *cache;
 };
 
@@ -51,6 +52,8 @@ err auth_new(const struct auth_options *o, struct auth **out)
     a->region = arena_dup(arena, o->region);
     a->keys = ARENA_ARRAY(arena, struct auth_key, o->nkeys + 1);
     for (size_t i = 0; a->keys && i < o->nkeys; i++) a->keys[i] = copy_key(arena, &o->keys[i]);
+    for (size_t i = 1; a->keys && i < a->nkeys; i++)
+        if (!str_eq(a->keys[i].who.canonical_id, a->keys[0].who.canonical_id)) a->many_accounts = true;
     a->cache = signing_cache_new();
     if (!a->cache || arena_overflowed(arena)) {
         auth_free(a);
@@ -84,6 +87,11 @@ const struct auth_identity *auth_identity_of(const struct auth *a, struct str ca
     for (size_t i = 0; i < a->nkeys; i++)
         if (str_eq(a->keys[i].who.canonical_id, canonical_id)) return &a->keys[i].who;
     return NULL;
+}
+
+bool auth_many_accounts(const struct auth *a)
+{
+    return a->many_accounts;
 }
 
 struct signing_cache *auth_signing_cache(const struct auth *a)

@@ -37,6 +37,8 @@ void auth_free(struct auth *a); /* wipes secrets */
 const struct auth_identity *auth_identity_of(const struct auth *a, struct str canonical_id);
 
 struct api_request;
+/* Whether there are keys of more than one canonical id. */
+bool auth_many_accounts(const struct auth *a);
 /* Identify rq and set rq->who, rq->body (filters in place), rq->payload_length. Errors are AWS's exact ones;
  * detail in rq->error_detail. Unsigned x-amz-* headers are refused here. No body byte is read. */
 err auth_who(struct auth *a, struct api_request *rq);

@@ -1,6 +1,7 @@
 """Buckets: create, list, head, delete, location, versioning."""
 
 import datetime
+import json
 
 import boto3
 import botocore.config
@@ -135,6 +136,27 @@ def test_expected_owner(s3, raw, bucket):
     assert error_of(s3.copy_object, Bucket=bucket, Key="c", CopySource=source,
                     ExpectedSourceBucketOwner="111111111111") == (403, "AccessDenied")
     assert error_of(s3.head_object, Bucket=bucket, Key="c")[0] == 404
+
+
+def test_accounts_are_strangers_to_each_other(start_server, tmp_path):
+    accounts = tmp_path / "accounts.json"
+    accounts.write_text(json.dumps([{"access-key": "OTHERACCOUNT", "secret-key": "secret-of-the-other-account",
+                                     "canonical-id": "b" * 64, "display-name": "other", "account": "000000000002"}]))
+    accounts.chmod(0o600)
+    server = start_server(test_accounts=accounts)
+    ours, theirs = server.client(), server.client("OTHERACCOUNT", "secret-of-the-other-account")
+    ours.create_bucket(Bucket="ours")
+    ours.put_object(Bucket="ours", Key="k", Body=b"secret")
+    theirs.create_bucket(Bucket="theirs")
+    for call in (lambda: theirs.get_object(Bucket="ours", Key="k"), lambda: theirs.list_objects_v2(Bucket="ours"),
+                 lambda: theirs.put_object(Bucket="ours", Key="k", Body=b"x"), lambda: theirs.delete_bucket(Bucket="ours"),
+                 lambda: theirs.delete_objects(Bucket="ours", Delete={"Objects": [{"Key": "k"}]}),
+                 lambda: theirs.copy_object(Bucket="theirs", Key="k", CopySource={"Bucket": "ours", "Key": "k"}),
+                 lambda: ours.copy_object(Bucket="theirs", Key="k", CopySource={"Bucket": "ours", "Key": "k"})):
+        assert error_of(call) == (403, "AccessDenied")
+    assert error_of(theirs.create_bucket, Bucket="ours") == (409, "BucketAlreadyExists")
+    assert [b["Name"] for b in theirs.list_buckets()["Buckets"]] == ["theirs"]
+    assert ours.get_object(Bucket="ours", Key="k")["Body"].read() == b"secret"
 
 
 def test_every_answer_has_its_ids(raw, bucket):

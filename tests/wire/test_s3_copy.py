@@ -114,6 +114,16 @@ def test_missing_sources(s3, bucket, source):
 
 
 @op("CopyObject")
+def test_errors_name_the_source(raw, bucket, source):
+    r = raw.call("PUT", f"/{bucket}/d", {"x-amz-copy-source": f"/{bucket}/none"})
+    refused(r, 404, "NoSuchKey")
+    assert r.field("Key") == "none"
+    r = raw.call("PUT", f"/{bucket}/d", {"x-amz-copy-source": f"/{bucket}/src", "x-amz-copy-source-if-match": '"x"'})
+    refused(r, 412, "PreconditionFailed")
+    assert r.field("Condition") == "x-amz-copy-source-If-Match"
+
+
+@op("CopyObject")
 @pytest.mark.parametrize("key", ["a b", "a+b", "ü/é", "100%", "a?b", "a?versionId=x", "a&b=c", "//x/../y", "#"])
 def test_odd_source_keys(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())

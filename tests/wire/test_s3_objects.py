@@ -88,7 +88,6 @@ def test_aws_chunked_is_stripped_token_by_token(raw, s3, bucket):
     ("x-amz-object-lock-legal-hold", "ON", 501, "NotImplemented"),
     ("x-amz-write-offset-bytes", "1", 501, "NotImplemented"),
     ("x-amz-website-redirect-location", "elsewhere", 400, "InvalidRedirectLocation"),
-    ("if-none-match", '"etag"', 501, "NotImplemented"),
     ("if-modified-since", "Sat, 29 Oct 1994 19:43:31 GMT", 501, "NotImplemented"),
     ("x-amz-tagging", "=v", 400, "InvalidTag"),
     ("x-amz-tagging", "a=1&a=2", 400, "InvalidTag"),
@@ -128,6 +127,20 @@ def test_no_such_bucket(s3, bucket):
     assert error_of(s3.put_object, Bucket=bucket + "-none", Key="k", Body=b"x") == (404, "NoSuchBucket")
     assert error_of(s3.get_object, Bucket=bucket + "-none", Key="k") == (404, "NoSuchBucket")
     assert error_of(s3.delete_object, Bucket=bucket + "-none", Key="k") == (404, "NoSuchBucket")
+
+
+@op("PutObject")
+def test_conditions_of_writes(s3, bucket):
+    put = lambda **c: s3.put_object(Bucket=bucket, Key="k", Body=b"x", **c)  # noqa: E731
+    etag = put()["ETag"]
+    for bad in ({"IfNoneMatch": "*"}, {"IfNoneMatch": etag}, {"IfNoneMatch": f'"a", {etag}'}, {"IfMatch": '"a"'},
+                {"IfMatch": etag, "IfNoneMatch": etag}):
+        assert error_of(put, **bad) == (412, "PreconditionFailed")
+    for good in ({"IfNoneMatch": '"a"'}, {"IfMatch": etag}, {"IfMatch": "*"}, {"IfMatch": etag, "IfNoneMatch": '"a"'}):
+        put(**good)
+    s3.delete_object(Bucket=bucket, Key="k")
+    assert error_of(put, IfMatch="*") == (404, "NoSuchKey")
+    put(IfNoneMatch=etag)
 
 
 @op("PutObject")

@@ -19,16 +19,14 @@ err s3_read_cond(struct api_request *rq, struct obj_cond *c)
     return ERR_OK;
 }
 
+/* If-None-Match takes ETags here, too; S3 itself knows "*" alone. */
 err s3_write_cond(struct api_request *rq, struct obj_cond *c)
 {
     static const char *const none[] = {"if-modified-since", "if-unmodified-since"};
     *c = (struct obj_cond){.if_match = http_header(rq->x, "if-match"),
                            .if_none_match = http_header(rq->x, "if-none-match")};
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (http_has_header(rq->x, none[i])) return api_not_there(rq, str_c(none[i]));
-    if (c->if_none_match.p && !str_eq(c->if_none_match, STR("*")))
-        return api_not_there(rq, STR("If-None-Match"));
-    if (c->if_match.p && c->if_none_match.p) return api_not_there(rq, STR("If-Match,If-None-Match"));
     return ERR_OK;
 }
 
@@ -60,7 +58,7 @@ err s3_source_cond(struct api_request *rq, struct obj_cond *c)
     return ERR_OK;
 }
 
-err s3_cond_failed(struct api_request *rq, err e, const struct obj_cond *c)
+static err failed(struct api_request *rq, err e, const struct obj_cond *c, const char *prefix)
 {
     if (e != ERR_PRECONDITION_FAILED) return e;
     const char *which = c->if_match.p            ? "If-Match"
@@ -70,6 +68,16 @@ err s3_cond_failed(struct api_request *rq, err e, const struct obj_cond *c)
                         : c->has_size            ? "x-amz-if-match-size"
                         : c->last_modified       ? "x-amz-if-match-last-modified-time"
                                                  : NULL;
-    if (which) api_error_add(rq, "Condition", str_c(which));
+    if (which) api_error_add(rq, "Condition", arena_fmt(rq->arena, "%s%s", prefix, which));
     return e;
+}
+
+err s3_cond_failed(struct api_request *rq, err e, const struct obj_cond *c)
+{
+    return failed(rq, e, c, "");
+}
+
+err s3_source_failed(struct api_request *rq, err e, const struct obj_cond *c)
+{
+    return failed(rq, e, c, "x-amz-copy-source-");
 }

@@ -51,8 +51,8 @@ static err copy_failed(struct api_request *rq, err e, const struct obj_copy_in *
             rq, e,
             "This copy request is illegal because it is trying to copy an object to itself without changing "
             "the object's metadata, storage class, website redirect location or encryption attributes.");
-    /* The source's bucket and key are what is missing, or the target's bucket. */
-    return s3_cond_failed(rq, e, in->cond.if_match.p || in->cond.if_none_match.p ? &in->cond : &in->src_cond);
+    if (in->cond.if_match.p || in->cond.if_none_match.p) return s3_cond_failed(rq, e, &in->cond);
+    return s3_source_failed(rq, e, &in->src_cond);
 }
 
 err s3_copy_object(struct api_request *rq)

@@ -13,7 +13,7 @@ static err check_algorithm(struct api_request *rq, const struct obj_upload_info 
 
 static err part_length(struct api_request *rq)
 {
-    if (rq->payload_length < 0) return ERR_MISSING_CONTENT_LENGTH;
+    if (rq->payload_length < 0) return rq->x->chunked ? ERR_OK : ERR_MISSING_CONTENT_LENGTH;
     return (uint64_t)rq->payload_length <= OBJ_PART_MAX_SIZE ? ERR_OK : ERR_ENTITY_TOO_LARGE;
 }
 
@@ -80,7 +80,7 @@ err s3_upload_part_copy(struct api_request *rq)
     if ((e == ERR_INVALID_ARGUMENT || e == ERR_INVALID_RANGE) && in.has_range)
         return api_bad_argument(rq, "x-amz-copy-source-range", api_header(rq, "x-amz-copy-source-range"),
                                 "Range specified is not valid for source object");
-    if (e) return s3_cond_failed(rq, e, &in.src_cond);
+    if (e) return s3_source_failed(rq, e, &in.src_cond);
     if (version.n) s3_set(rq, "x-amz-copy-source-version-id", version);
     s3_doc(&b, "CopyPartResult");
     s3_xml_time(&b, "LastModified", out.modified_ms);

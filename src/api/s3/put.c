@@ -1,9 +1,11 @@
 /* PutObject. */
 #include "api/s3/s3.h"
 
+/* A chunked body says its length at its end: the object layer then stops at the most that one PUT may have.
+ */
 static err check_length(struct api_request *rq)
 {
-    if (rq->payload_length < 0) return ERR_MISSING_CONTENT_LENGTH;
+    if (rq->payload_length < 0) return rq->x->chunked ? ERR_OK : ERR_MISSING_CONTENT_LENGTH;
     if ((uint64_t)rq->payload_length <= OBJ_PUT_MAX_SIZE) return ERR_OK;
     api_error_add(rq, "ProposedSize", arena_fmt(rq->arena, "%lld", (long long)rq->payload_length));
     api_error_add(rq, "MaxSizeAllowed", arena_fmt(rq->arena, "%llu", (unsigned long long)OBJ_PUT_MAX_SIZE));

@@ -65,6 +65,7 @@ err s3_delete_cond(struct api_request *rq, struct obj_cond *c);
 err s3_source_cond(struct api_request *rq, struct obj_cond *c); /* x-amz-copy-source-if-* */
 /* Name the condition that did not hold. */
 err s3_cond_failed(struct api_request *rq, err e, const struct obj_cond *c);
+err s3_source_failed(struct api_request *rq, err e, const struct obj_cond *c); /* of a copy's source */
 
 /* ---- checksum.c ---- */
 /* Content-MD5, x-amz-checksum-*, x-amz-trailer and x-amz-sdk-checksum-algorithm of an upload into in->expect
