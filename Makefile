@@ -25,8 +25,6 @@ CPPFLAGS := -Isrc -isystem /usr/share/include/llhttp -D_GNU_SOURCE -DINGOT_VERSI
             -include base/banned.h
 CFLAGS   := -std=c17 -Wall -Wextra -Wshadow -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -fno-strict-aliasing -fstack-protector-strong -fno-common $(OPT)
-# Until the engine and multipart uploads are in the tree: the program links without them.
-UNFINISHED := -no-pie -Wl,--unresolved-symbols=ignore-in-object-files
 LDLIBS   := -lrocksdb -lssl -lcrypto -lexpat -lisal -lxxhash -luring -ljansson -lpthread -lm -ldl
 
 SRCS     := $(sort $(shell find src -name '*.c'))
@@ -71,7 +69,7 @@ clean: ## remove build/
 
 $(BIN): $(OUT)/obj/$(MAIN:.c=.o) $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(OPT) $(UNFINISHED) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)$(CC) $(OPT) -o $@ $^ $(LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
