@@ -5,9 +5,9 @@
  * connection layer drains a bounded rest (64 KiB) or closes. "100 Continue" goes out at the first body_next
  * of x->body, so whoever authorises before reading answers it only after authorisation.
  *
- * Framing errors (row numbers of hostile-inputs): both CL and TE, differing or bad CL: 400 and close, before
- * any handler, rendered by the `refuse` callback so that the dialect names the error. Limits hold before
- * allocation.
+ * Framing errors, as both Content-Length and Transfer-Encoding, two lengths or a bad one: 400 and close,
+ * before any handler, rendered by the `refuse` callback so that the dialect names the error. Limits hold
+ * before allocation.
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -41,8 +41,8 @@ struct http_exchange {
     bool tls;
     struct rt_addr peer;
     char peer_text[128];
-    int64_t started_ns;
-    struct str id; /* request id, 16 upper-case hex digits, unique */
+    int64_t started_ns; /* when the head was complete */
+    struct str id;      /* request id, 16 upper-case hex digits, unique */
     /* accounting, filled by http */
     uint64_t bytes_in, bytes_out;
     int status; /* sent; 0 until then */
@@ -57,15 +57,19 @@ bool http_has_header(const struct http_exchange *x, const char *name);
 
 /* ---- answering ---- */
 /* Add a response header before the reply. A name or value with CR, LF or NUL is refused
- * (ERR_INVALID_ARGUMENT), never sent. */
+ * (ERR_INVALID_ARGUMENT), never sent; so is what this module writes itself: Content-Length,
+ * Transfer-Encoding, Connection, Date, Server, Retry-After. Above 64 KiB in all: ERR_NO_MEMORY. */
 err http_set(struct http_exchange *x, const char *name, struct str value);
 err http_set_z(struct http_exchange *x, const char *name, const char *value);
 err http_set_u64(struct http_exchange *x, const char *name, uint64_t value);
 void http_unset_all(struct http_exchange *x); /* an error replaces what was prepared */
-/* Whole answers. Date, Server, Connection and Content-Length are added; HEAD, 204 and 304 send no body. */
+/* Whole answers. Date, Server, Connection and Content-Length are added, Retry-After to 503; HEAD, 204 and 304
+ * send no body. An error says that the answer did not leave; there is nothing more to do about it. */
 err http_reply(struct http_exchange *x, int status, struct str content);
 /* length: of the body, announced before it; < 0: chunked. If the body fails midway the connection is cut
- * (never a clean end), and the body's error is returned. For HEAD pass NULL and the length to announce. */
+ * (never a clean end), and the body's error is returned. If it fails before anything was sent, nothing is
+ * sent and x->status stays 0: the handler may answer otherwise; if it does not, `refuse` renders the body's
+ * error. The body stays the caller's to close. For HEAD pass NULL and the length to announce. */
 err http_reply_body(struct http_exchange *x, int status, struct body *b, int64_t length);
 /* Close the connection after this answer. */
 void http_close_after(struct http_exchange *x);
@@ -81,14 +85,15 @@ struct http_limits {
     int64_t header_ns;  /* first byte to end of header section; 0: 20 s */
     int64_t body_progress_ns; /* no body byte for this long; 0: 30 s → 400 RequestTimeout, close */
     int64_t idle_ns;          /* between requests; 0: 60 s */
-    int64_t write_ns;         /* no write progress; 0: 60 s: closed */
+    int64_t write_ns;         /* for each 128 KiB of an answer; 0: 60 s: closed */
 };
 struct http_callbacks {
     void (*handle)(void *arg, struct http_exchange *x);
-    /* A request that never became one: render this error (headers may be missing), then the connection
-     * closes. */
+    /* Render this error: of a request that never became one (headers may be missing; the connection then
+     * closes), of one above a ceiling, or of one whose handler did not answer. What was set before is gone.
+     */
     void (*refuse)(void *arg, struct http_exchange *x, err e);
-    /* After the answer left (or failed): access log and metrics. */
+    /* After the answer left (or failed): access log and metrics. Also for refusals; may be NULL. */
     void (*done)(void *arg, struct http_exchange *x);
     void *arg;
 };

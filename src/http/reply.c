@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #define HEADERS_MAX ((size_t)64 << 10)
-#define SLICE_BYTES ((size_t)256 << 10) /* the write time-out starts anew for each */
+#define SLICE_BYTES ((size_t)128 << 10) /* the write time-out starts anew for each */
 #define TAIL_BYTES  512 /* of a large body: kept back until its source said that it ended well */
 
 void reply_init(struct http_work *w)

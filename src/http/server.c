@@ -93,11 +93,14 @@ static bool sweep_until(struct http_server *s, int64_t deadline)
     }
 }
 
-/* The sweep's message must not be under way when the server is freed. */
+/* Let the last sweeps pass, so that none is under way when the loops end; a loop that is stuck is not waited
+ * for. */
 static void sweeps_settle(struct http_server *s)
 {
+    int64_t until = rt_now() + RT_SEC;
     for (unsigned i = 0; i < s->nloops; i++)
-        while (atomic_load_explicit(&s->loops[i].sweeping, memory_order_acquire)) rt_sleep(RT_MS);
+        while (atomic_load_explicit(&s->loops[i].sweeping, memory_order_acquire) && rt_now() < until)
+            rt_sleep(RT_MS);
 }
 
 bool http_server_drain(struct http_server *s, int64_t deadline)
