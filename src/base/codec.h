@@ -18,8 +18,8 @@ void uri_encode(struct buf *out, struct str s, bool keep_slash);
 bool uri_decode(struct arena *a, struct str s, bool utf8, struct str *out);
 /* As uri_decode with utf8, '+' becoming a blank: HTML form and query values as S3 reads them. */
 bool form_decode(struct arena *a, struct str s, struct str *out);
-/* encoding-type=url as S3 lists: like uri_encode(keep_slash) but '*' kept. A blank is %20, which every client's decoder
- * reads; '+' only those that decode forms. */
+/* encoding-type=url as S3 lists: like uri_encode(keep_slash) but '*' kept. A blank is %20, which every
+ * client's decoder reads; '+' only those that decode forms. */
 void list_encode(struct buf *out, struct str s);
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool utf8_valid(struct str s);

@@ -1,14 +1,16 @@
-/* rt: the runtime. One loop per core, stackful fibers, a worker pool for what blocks; three back-ends of one interface.
+/* rt: the runtime. One loop per core, stackful fibers, a worker pool for what blocks; three back-ends of one
+ * interface.
  *
  *   RT_EPOLL  epoll and workers; runs everywhere
- *   RT_URING  io_uring where a probe of each opcode that we use says it works (one ring per loop, SINGLE_ISSUER and
- *             DEFER_TASKRUN where the kernel has them, never SQPOLL); workers for the rest
- *   RT_SIM    one thread, virtual time, seeded choices, in-memory network and disk, workers as fibers: deterministic
+ *   RT_URING  io_uring where a probe of each opcode that we use says it works (one ring per loop,
+ * SINGLE_ISSUER and DEFER_TASKRUN where the kernel has them, never SQPOLL); workers for the rest RT_SIM one
+ * thread, virtual time, seeded choices, in-memory network and disk, workers as fibers: deterministic
  *
- * Rules: a fiber never moves between threads, never switches with a C++ frame or a pending OpenSSL error on its stack,
- * and cannot end while the kernel owns its buffers: every call here returns only when the kernel has let go. Idle
- * connections hold no fiber. Stacks are mmapped with a guard page; their number is capped (max_fibers).
- * Deadlines are absolute, in ns of rt_now(); RT_FOREVER = none. I/O calls return >= 0 or -errno (-ETIMEDOUT).
+ * Rules: a fiber never moves between threads, never switches with a C++ frame or a pending OpenSSL error on
+ * its stack, and cannot end while the kernel owns its buffers: every call here returns only when the kernel
+ * has let go. Idle connections hold no fiber. Stacks are mmapped with a guard page; their number is capped
+ * (max_fibers). Deadlines are absolute, in ns of rt_now(); RT_FOREVER = none. I/O calls return >= 0 or -errno
+ * (-ETIMEDOUT).
  */
 #ifndef RT_RT_H
 #define RT_RT_H
@@ -53,12 +55,13 @@ unsigned rt_loop_index(const struct rt_loop *l);
 const char *rt_backend_name(const struct rt *r);
 
 /* ---- fibers ---- */
-/* Start fn(arg) on loop l. From any thread. false at the cap or out of memory. name is kept by pointer (a literal). */
+/* Start fn(arg) on loop l. From any thread. false at the cap or out of memory. name is kept by pointer (a
+ * literal). */
 bool rt_spawn(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg);
 struct rt_fiber *rt_fiber_self(void); /* NULL outside fibers */
 void rt_yield(void);
 void rt_sleep(int64_t ns);
-int64_t rt_now(void);     /* monotonic ns; callable anywhere; virtual under RT_SIM */
+int64_t rt_now(void); /* monotonic ns; callable anywhere; virtual under RT_SIM */
 /* What this fiber is doing, for the debug page; a literal. Returns the former one. */
 const char *rt_set_note(const char *note);
 /* Two words of fiber-local storage for the layers above (request pointer and such). */
@@ -66,9 +69,10 @@ void rt_fiber_set_local(void *p);
 void *rt_fiber_local(void);
 
 /* ---- waiting: the one primitive that all others are made of ----
- * The waiter lives on the waiting fiber's stack. rt_wake may be called once, from any thread, and is the last touch of
- * the waiter by the waker. On a time-out the caller must make sure (by the lock of the queue it stands in) that no waker
- * still holds it: take it out of the queue; if it was already out, call rt_wait again without deadline. */
+ * The waiter lives on the waiting fiber's stack. rt_wake may be called once, from any thread, and is the last
+ * touch of the waiter by the waker. On a time-out the caller must make sure (by the lock of the queue it
+ * stands in) that no waker still holds it: take it out of the queue; if it was already out, call rt_wait
+ * again without deadline. */
 struct rt_waiter {
     struct list link; /* for the queue of whoever wakes */
     struct rt_fiber *fiber;
@@ -80,7 +84,8 @@ void rt_waiter_init(struct rt_waiter *w);
 bool rt_wait(struct rt_waiter *w, int64_t deadline); /* true: woken; false: deadline passed */
 void rt_wake(struct rt_waiter *w);
 
-/* Mutex, condition, semaphore between fibers of any loop; never held across nothing but short work or I/O of the store. */
+/* Mutex, condition, semaphore between fibers of any loop; never held across nothing but short work or I/O of
+ * the store. */
 struct rt_mutex {
     int guard; /* spin lock over the queue */
     bool held;
@@ -107,12 +112,13 @@ bool rt_sem_take(struct rt_sem *s, int64_t n, int64_t deadline); /* false: deadl
 void rt_sem_give(struct rt_sem *s, int64_t n);
 
 /* ---- workers: the only place where blocking libraries and system calls run ---- */
-/* Run fn(arg) on a worker; the fiber waits. Not cancellable. Outside a fiber (start-up, tests) it runs in place. */
+/* Run fn(arg) on a worker; the fiber waits. Not cancellable. Outside a fiber (start-up, tests) it runs in
+ * place. */
 void rt_work(const char *name, void (*fn)(void *), void *arg);
 /* Fire and forget; false when the queue (bounded, 65,536) is full. */
 bool rt_work_async(const char *name, void (*fn)(void *), void *arg);
-/* Run fn(arg) on the loop's thread, soon, not in a fiber; it must not wait. From any thread. msg memory is the caller's
- * until fn runs. */
+/* Run fn(arg) on the loop's thread, soon, not in a fiber; it must not wait. From any thread. msg memory is
+ * the caller's until fn runs. */
 struct rt_msg {
     struct rt_msg *next;
     void (*fn)(void *arg);
@@ -132,7 +138,8 @@ void rt_timer_cancel(struct rt_timer *t);
 
 /* ---- files: as sys, but the fiber waits instead of the thread ---- */
 ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off); /* page cache first, then worker or ring */
-/* As rt_pread, without asking the page cache first: for descriptors opened with O_DIRECT, where the asking would wait. */
+/* As rt_pread, without asking the page cache first: for descriptors opened with O_DIRECT, where the asking
+ * would wait. */
 ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off);
 ssize_t rt_pwrite(int fd, const void *p, size_t n, uint64_t off);
 ssize_t rt_pwritev(int fd, const struct iovec *iov, int n, uint64_t off, int rwf_flags);
@@ -149,34 +156,36 @@ struct rt_addr {
 err rt_addr_parse(struct str text, struct rt_addr *out);
 void rt_addr_format(const struct rt_addr *a, char out[128]); /* as parsed; a v4-mapped v6 prints as v4 */
 
-/* Listen on every loop (SO_REUSEPORT; a Unix socket on loop 0, spread by hand-off, so that load balances at accept).
- * on_accept runs on the accepting loop, not in a fiber: it takes the socket. backlog 0: 4,096. */
+/* Listen on every loop (SO_REUSEPORT; a Unix socket on loop 0, spread by hand-off, so that load balances at
+ * accept). on_accept runs on the accepting loop, not in a fiber: it takes the socket. backlog 0: 4,096. */
 typedef void rt_accept_fn(void *arg, struct rt_sock *s, const struct rt_addr *peer);
-err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *fn, void *arg, struct rt_listener **out);
+err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *fn, void *arg,
+              struct rt_listener **out);
 void rt_listener_addr(const struct rt_listener *l, struct rt_addr *out); /* the real port */
-void rt_listener_pause(struct rt_listener *l, bool paused);              /* any fiber; stop or go on accepting */
-void rt_listener_close(struct rt_listener *l);                           /* any fiber */
+void rt_listener_pause(struct rt_listener *l, bool paused); /* any fiber; stop or go on accepting */
+void rt_listener_close(struct rt_listener *l);              /* any fiber */
 
 int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out); /* 0 or -errno */
 ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline);         /* 0 = end */
 /* Writes all of it, or fails. more: MSG_MORE. */
 ssize_t rt_writev(struct rt_sock *s, struct iovec *iov /* consumed */, int n, int64_t deadline, bool more);
 ssize_t rt_sendfile(struct rt_sock *s, int fd, uint64_t off, size_t n, int64_t deadline);
-/* No fiber while idle: fn runs on the loop, once, not in a fiber, when s is readable, closed or the deadline passes
- * (events: RT_READABLE or RT_TIMEOUT). */
+/* No fiber while idle: fn runs on the loop, once, not in a fiber, when s is readable, closed or the deadline
+ * passes (events: RT_READABLE or RT_TIMEOUT). */
 enum rt_idle_event { RT_READABLE, RT_TIMEOUT };
 typedef void rt_idle_fn(void *arg, enum rt_idle_event ev);
 void rt_when_readable(struct rt_sock *s, int64_t deadline, rt_idle_fn *fn, void *arg);
 void rt_when_readable_cancel(struct rt_sock *s);
 void rt_sock_shutdown(struct rt_sock *s); /* write side */
-/* On the loop of s, from any of its fibers or callbacks: the call that another fiber is in on s, and all later ones, return
- * -ECANCELED; an idle callback runs with RT_READABLE. The owner still closes. */
+/* On the loop of s, from any of its fibers or callbacks: the call that another fiber is in on s, and all
+ * later ones, return -ECANCELED; an idle callback runs with RT_READABLE. The owner still closes. */
 void rt_sock_abort(struct rt_sock *s);
-void rt_sock_close(struct rt_sock *s);    /* frees; safe on the loop, in or out of a fiber */
-int rt_sock_fd(const struct rt_sock *s);  /* -1 under RT_SIM */
+void rt_sock_close(struct rt_sock *s);   /* frees; safe on the loop, in or out of a fiber */
+int rt_sock_fd(const struct rt_sock *s); /* -1 under RT_SIM */
 struct rt_loop *rt_sock_loop(const struct rt_sock *s);
 
-/* Process signals as messages: fn runs on loop 0, not in a fiber. Call before rt_run; signals are blocked in all threads. */
+/* Process signals as messages: fn runs on loop 0, not in a fiber. Call before rt_run; signals are blocked in
+ * all threads. */
 void rt_on_signal(struct rt *r, int signo, void (*fn)(void *arg, int signo), void *arg);
 
 /* ---- looking inside ---- */
@@ -188,7 +197,8 @@ struct rt_stats {
     uint64_t sockets;
 };
 void rt_get_stats(struct rt *r, struct rt_stats *out);
-/* One line a live fiber: loop, name, note, what it waits for, for how long. Callable from a fiber; gathers over loops. */
+/* One line a live fiber: loop, name, note, what it waits for, for how long. Callable from a fiber; gathers
+ * over loops. */
 void rt_dump(struct rt *r, struct buf *out);
 
 #endif
