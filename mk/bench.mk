@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-extents bench-auth bench-object figures
+.PHONY: bench-extents bench-auth bench-object
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -17,6 +17,3 @@ bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
 
 bench-object: $(OUT)/bench/object_bench ## measure the object layer over the store in memory
 	@$<
-
-figures: $(BIN) $(VENV)/.done ## the server's figures: operations a second, CPU an operation, memory, start
-	@$(PYTHON) bench/figures.py

@@ -3,7 +3,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: deps-test venv wire clients crash tidy docs format
+.PHONY: deps-test venv wire clients crash figures tidy docs format
 
 deps-test: ## install what the tests need
 	@sh tools/deps.sh test
@@ -44,3 +44,6 @@ build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- -std=c17 $(CPPFLAGS) 2>/dev/null
 	@touch $@
+
+figures: $(BIN) $(VENV)/.done ## the server's figures: operations a second, CPU an operation, memory, start
+	@$(PYTHON) bench/figures.py

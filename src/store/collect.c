@@ -17,7 +17,8 @@
 
 struct collect {
     struct engine *e;
-    struct arena *ops; /* of one record */
+    struct arena *ops;    /* of one record */
+    struct arena *bodies; /* what waits to be moved: the segment is let go of before the last of it */
     struct extent_small small[MOVE_BLOBS];
     size_t move_of[MOVE_BLOBS]; /* the operation of each */
     struct log_op moves[MOVE_BLOBS];
@@ -51,10 +52,11 @@ static err flush_moves(struct collect *c)
     e = submit(c->e, c->moves, c->nmoves);
     if (e == ERR_OK) space_wrote(c->e, c->bytes);
     c->nsmall = c->nmoves = c->bytes = 0;
+    arena_reset(c->bodies);
     return e;
 }
 
-/* A body that still lives here is queued to move. Its bytes stay valid until the segment has been read. */
+/* A body that still lives here is queued to move, as a copy. */
 static err consider_body(struct collect *c, const struct log_op *op)
 {
     char key[INNER_KEY_MAX];
@@ -71,9 +73,10 @@ static err consider_body(struct collect *c, const struct log_op *op)
     c->moves[c->nmoves] =
         (struct log_op){.kind = LOG_MOVE, .blob = op->blob, .segment = c->segment, .offset = offset};
     if (log_body_sum(op->blob, op->body) == op->sum) {
+        struct str data = arena_dup(c->bodies, op->body), owner = arena_dup(c->bodies, op->owner);
+        if (!data.p || !owner.p) return ERR_NO_MEMORY;
         c->move_of[c->nsmall] = c->nmoves;
-        c->small[c->nsmall++] =
-            (struct extent_small){.blob_id = op->blob, .data = op->body, .owner = op->owner};
+        c->small[c->nsmall++] = (struct extent_small){.blob_id = op->blob, .data = data, .owner = owner};
     } else {
         atomic_fetch_add(&c->e->counts.corrupt_blocks, 1);
         LOG_ERROR("a stored body does not verify and is lost", LF_U("blob", op->blob),
@@ -230,16 +233,18 @@ static err collect_all(struct engine *e)
     if (!c) return ERR_NO_MEMORY;
     c->e = e;
     c->ops = arena_new(0);
+    c->bodies = arena_new(0);
     buf_init(&c->commit, 0);
     buf_init(&c->stripped, 0);
     struct log_segment_info s;
-    err r = c->ops ? ERR_OK : ERR_NO_MEMORY;
+    err r = c->ops && c->bodies ? ERR_OK : ERR_NO_MEMORY;
     while (!r && !closing(e) && log_size(e) > e->o.log_bytes / 2 && log_oldest(e->log, &s) && !s.active) {
         r = collect_segment(c, &s);
         if (!r) wake_log_waiters(e);
         if (!r) r = consider_snapshot(e);
     }
     arena_free(c->ops);
+    arena_free(c->bodies);
     buf_free(&c->commit);
     buf_free(&c->stripped);
     free(c);
