@@ -65,7 +65,7 @@ static void reader_close(struct reader *r)
 static err reader_fill(struct reader *r, size_t want)
 {
     if (r->n - r->used >= want) return ERR_OK;
-    memmove(r->buf, r->buf + r->used, r->n - r->used);
+    if (r->buf && r->used > 0) memmove(r->buf, r->buf + r->used, r->n - r->used);
     r->n -= r->used;
     r->used = 0;
     size_t goal = want > ((size_t)1 << 20) ? want : (size_t)1 << 20;
@@ -88,6 +88,7 @@ static err reader_next(struct reader *r, struct archive_frame *f)
     err e = r->buf || r->size == 0 ? ERR_OK : reader_fill(r, ARCHIVE_HEADER);
     if (!e) e = reader_fill(r, ARCHIVE_HEADER);
     if (e) return e;
+    ASSERT(r->buf != NULL);
     size_t have = r->n - r->used;
     if (have == 0) return ERR_NOT_FOUND;
     if (have < ARCHIVE_HEADER) return ERR_CORRUPT;
