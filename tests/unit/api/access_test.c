@@ -67,7 +67,20 @@ void http_close_after(struct http_exchange *x)
 }
 
 /* ---- requests of each row ---- */
-enum kind { ANONYMOUS, GARBAGE, WRONG_SECRET, UNKNOWN_KEY, EXPIRED_PRESIGN, UNSIGNED_TRAILER, GOOD, KINDS };
+enum kind {
+    ANONYMOUS,
+    GARBAGE,
+    SIGV2,
+    TOKEN,
+    WRONG_SECRET,
+    UNKNOWN_KEY,
+    EXPIRED_PRESIGN,
+    FORGED_PRESIGN,
+    UNSIGNED_TRAILER,
+    FORGED_STREAM,
+    GOOD,
+    KINDS
+};
 
 static struct arena *arena;
 static struct auth *auth;
@@ -172,6 +185,11 @@ static void plain_head(struct buf *b, const struct api_row *r, const char *query
     buf_free(&headers);
 }
 
+#define PRESIGN(day)                                                                                         \
+    "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" EXAMPLE_ACCESS "%2F" day                            \
+    "%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=" day "T000000Z&X-Amz-Expires=60"                           \
+    "&X-Amz-SignedHeaders=host%3Bx-amz-copy-source&X-Amz-Signature=" ZEROS
+
 static void build(struct buf *b, const struct api_row *r, enum kind k)
 {
     static const char unsigned_payload[] = "UNSIGNED-PAYLOAD";
@@ -185,12 +203,20 @@ static void build(struct buf *b, const struct api_row *r, enum kind k)
         plain_head(b, r, "",
                    "Authorization: AWS4-HMAC-SHA256 Credential=x, SignedHeaders=host, Signature=y\n");
         return;
+    case SIGV2:
+        plain_head(b, r, "", "Authorization: AWS " EXAMPLE_ACCESS ":frJIUN8DYpKDtOLCwo=\n");
+        return;
     case EXPIRED_PRESIGN:
-        plain_head(b, r,
-                   "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" EXAMPLE_ACCESS
-                   "%2F20130523%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130523T000000Z&X-Amz-Expires=60"
-                   "&X-Amz-SignedHeaders=host%3Bx-amz-copy-source&X-Amz-Signature=" ZEROS,
-                   "");
+        plain_head(b, r, PRESIGN("20130523"), "");
+        return;
+    case FORGED_PRESIGN:
+        plain_head(b, r, PRESIGN("20130524"), "");
+        return;
+    case TOKEN:
+        plain_head(b, r, PRESIGN("20130524") "&X-Amz-Security-Token=t", "");
+        return;
+    case FORGED_STREAM:
+        signed_head(b, r, EXAMPLE_ACCESS, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", ZEROS);
         return;
     case UNKNOWN_KEY:
         signed_head(b, r, "AKIANOBODY", unsigned_payload, ZEROS);
@@ -214,12 +240,21 @@ static void build(struct buf *b, const struct api_row *r, enum kind k)
 
 static void every_row_refuses(void **state)
 {
-    static const char *const codes[KINDS] = {[ANONYMOUS] = "<Code>AccessDenied<",
-                                             [GARBAGE] = "<Code>AuthorizationHeaderMalformed<",
-                                             [WRONG_SECRET] = "<Code>SignatureDoesNotMatch<",
-                                             [UNKNOWN_KEY] = "<Code>InvalidAccessKeyId<",
-                                             [EXPIRED_PRESIGN] = "<Code>AccessDenied<",
-                                             [UNSIGNED_TRAILER] = "<Code>SignatureDoesNotMatch<"};
+    static const struct {
+        int status;
+        const char *code;
+    } want[KINDS] = {
+        [ANONYMOUS] = {403, "<Code>AccessDenied<"},
+        [GARBAGE] = {400, "<Code>AuthorizationHeaderMalformed<"},
+        [SIGV2] = {400, "<Code>InvalidRequest<"},
+        [TOKEN] = {400, "<Code>InvalidToken<"},
+        [WRONG_SECRET] = {403, "<Code>SignatureDoesNotMatch<"},
+        [UNKNOWN_KEY] = {403, "<Code>InvalidAccessKeyId<"},
+        [EXPIRED_PRESIGN] = {403, "<Code>AccessDenied<"},
+        [FORGED_PRESIGN] = {403, "<Code>SignatureDoesNotMatch<"},
+        [UNSIGNED_TRAILER] = {403, "<Code>SignatureDoesNotMatch<"},
+        [FORGED_STREAM] = {403, "<Code>SignatureDoesNotMatch<"},
+    };
     (void)state;
     for (unsigned i = 0; i < API_OPS; i++)
         for (enum kind k = ANONYMOUS; k < GOOD; k++) {
@@ -230,8 +265,8 @@ static void every_row_refuses(void **state)
             sent_status = 0;
             sent[0] = 0;
             api_handle(api, x);
-            assert_int_equal(sent_status, k == GARBAGE ? 400 : 403);
-            if (x->method != HTTP_HEAD && !strstr(sent, codes[k]))
+            assert_int_equal(sent_status, want[k].status);
+            if (x->method != HTTP_HEAD && !strstr(sent, want[k].code))
                 fail_msg("%s, kind %d: %s", api_rows[i].name, (int)k, sent);
             struct api_request *rq = x->user;
             assert_int_equal(rq->op, i); /* refused as this row, not as another */
