@@ -175,9 +175,14 @@ static void conn_start(struct http_conn *c)
 static void retry_starved(void *arg)
 {
     struct http_loop *hl = arg;
-    struct list waiting = LIST_INIT(waiting);
-    for (struct list *e; (e = list_pop(&hl->starved)) != NULL;) list_append(&waiting, e);
-    for (struct list *e; (e = list_pop(&waiting)) != NULL;) conn_start(CONTAINER(e, struct http_conn, wait));
+    for (struct list *e; (e = list_pop(&hl->starved)) != NULL;) {
+        struct http_conn *c = CONTAINER(e, struct http_conn, wait);
+        conn_start(c);
+        if (c->phase != CONN_STARVED) continue;
+        list_remove(&c->wait); /* still none: it keeps its place */
+        list_push(&hl->starved, &c->wait);
+        return;
+    }
 }
 
 static void on_ready(void *arg, enum rt_idle_event ev)
