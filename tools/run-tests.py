@@ -87,6 +87,12 @@ def count_cmocka(outcome, program, code, output):
         outcome.notes.append(f"skipped {name}: {reason}")
 
 
+SUPPRESSIONS = {
+    "LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0",
+    "TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp",
+}
+
+
 def units(variant, only=None):
     """The C unit and conformance programs of one variant; each is built and run by itself."""
     def suite(name):
@@ -97,7 +103,7 @@ def units(variant, only=None):
             outcome.case(False, f"{name}: build", output)
             return outcome
         for program in programs:
-            code, output = run([str(program)], 300, {"LSAN_OPTIONS": f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0"})
+            code, output = run([str(program)], 300, SUPPRESSIONS)
             count_cmocka(outcome, program, code, output)
         return outcome
     return suite
@@ -174,7 +180,7 @@ SUITES = {
     "docs": docs,
     "unit release": units("release"),
     "unit asan": units("asan"),
-    "unit tsan": units("tsan", r"/(rt|store|conformance|metrics)/"),
+    "unit tsan": units("tsan", r"/(rt|store|conformance|metrics|object)/"),
     "wire smoke": pytest("wire", marks="smoke"),
     "wire epoll": pytest("wire", backend="epoll"),
     "compatibility": one([str(PYTHON), "tools/compat.py", "--check", "build/test/wire-epoll.xml"], 60),

@@ -39,7 +39,7 @@ def environment(extra=None):
     env.setdefault("ASAN_OPTIONS", "exitcode=99:detect_stack_use_after_return=0")
     env.setdefault("LSAN_OPTIONS", "suppressions=" + str(ROOT / "tests" / "lsan.supp") + ":print_suppressions=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    env.setdefault("TSAN_OPTIONS", "exitcode=99")
+    env.setdefault("TSAN_OPTIONS", "exitcode=99:suppressions=" + str(ROOT / "tests" / "tsan.supp"))
     env.update(extra or {})
     return env
 
