@@ -80,7 +80,9 @@ err log_reserve(struct log *l, size_t payload, uint64_t *segment, uint64_t *offs
     CHECK_MAGIC(l, LOG_MAGIC);
     ASSERT(!l->o.read_only && log_record_size(payload) + LOG_ALIGN <= l->o.segment_bytes);
     /* The small first segment of a new store may be too small for it: then a second follows at once. */
-    while (log_room(l) < payload) {
+    for (;;) {
+        const struct log_segment *s = log_active(l);
+        if (s && s->head.bytes - s->end >= log_record_size(payload)) break;
         err e = log_segment_begin(l, log_record_size(payload) + LOG_ALIGN);
         if (e) return e;
     }
@@ -123,7 +125,7 @@ err log_append(struct log *l, unsigned char *record, size_t payload, uint32_t co
                                 .commits = commits,
                                 .payload_len = payload,
                                 .time_ms = sys->real_ms()};
-    log_record_seal(&s->head, &h, record);
+    log_record_seal(&s->head, &h, s->end, record);
     err e = write_record(l, s->fd, record, size, s->end);
     if (e) return e;
     pthread_mutex_lock(&l->lock);

@@ -48,16 +48,17 @@ err log_segment_decode(const unsigned char p[LOG_ALIGN], struct log_segment_head
  * time, 48 zero, 56 checksum of header (this field taken as zero) and payload. */
 #define CHECKSUM_AT 56
 
-static uint64_t checksum(const struct log_segment_head *s, const struct log_record_head *h,
+static uint64_t checksum(const struct log_segment_head *s, const struct log_record_head *h, uint64_t offset,
                          const unsigned char *record)
 {
-    uint64_t salt[4] = {s->nonce, s->segment, h->epoch, h->first_seq};
+    uint64_t salt[5] = {s->nonce, s->segment, offset, h->epoch, h->first_seq};
     uint64_t seed = XXH3_64bits(salt, sizeof salt);
     uint64_t head = XXH3_64bits_withSeed(record, CHECKSUM_AT, seed);
     return XXH3_64bits_withSeed(record + LOG_RECORD_HEADER, h->payload_len, head);
 }
 
-void log_record_seal(const struct log_segment_head *s, const struct log_record_head *h, unsigned char *record)
+void log_record_seal(const struct log_segment_head *s, const struct log_record_head *h, uint64_t offset,
+                     unsigned char *record)
 {
     memset(record, 0, LOG_RECORD_HEADER);
     put_le32(record, RECORD_MAGIC);
@@ -67,7 +68,7 @@ void log_record_seal(const struct log_segment_head *s, const struct log_record_h
     put_le32(record + 24, h->commits);
     put_le64(record + 32, h->payload_len);
     put_le64(record + 40, (uint64_t)h->time_ms);
-    put_le64(record + CHECKSUM_AT, checksum(s, h, record));
+    put_le64(record + CHECKSUM_AT, checksum(s, h, offset, record));
 }
 
 err log_record_peek(const unsigned char p[LOG_RECORD_HEADER], uint64_t room, struct log_record_head *h)
@@ -83,8 +84,8 @@ err log_record_peek(const unsigned char p[LOG_RECORD_HEADER], uint64_t room, str
     return ERR_OK;
 }
 
-bool log_record_verify(const struct log_segment_head *s, const struct log_record_head *h,
+bool log_record_verify(const struct log_segment_head *s, const struct log_record_head *h, uint64_t offset,
                        const unsigned char *record)
 {
-    return get_le64(record + CHECKSUM_AT) == checksum(s, h, record);
+    return get_le64(record + CHECKSUM_AT) == checksum(s, h, offset, record);
 }

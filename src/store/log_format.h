@@ -3,8 +3,8 @@
  *
  * A segment: one 4 KiB header, then records, each at a multiple of 4,096. A record is what one batch of
  * commits wrote with one flush: a 64-byte header, then the payload (log_op.h), padded with zeros. Its
- * checksum is salted with the segment's number and random nonce, so neither stale bytes of a recycled segment
- * nor bytes that a client stored can pass for a record.
+ * checksum is salted with the segment's number, its random nonce and the record's offset, so neither stale
+ * bytes of a recycled segment nor bytes that a client stored can pass for a record.
  */
 #ifndef STORE_LOG_FORMAT_H
 #define STORE_LOG_FORMAT_H
@@ -46,13 +46,13 @@ static inline uint64_t log_record_size(uint64_t payload_len)
     return log_align(LOG_RECORD_HEADER + payload_len);
 }
 /* record: LOG_RECORD_HEADER bytes, then the payload. Writes the header with its checksum. */
-void log_record_seal(const struct log_segment_head *s, const struct log_record_head *h,
+void log_record_seal(const struct log_segment_head *s, const struct log_record_head *h, uint64_t offset,
                      unsigned char *record);
 /* Reads a header at `room` bytes before the end of its segment. ERR_NOT_FOUND: no record begins here. The
  * fields are within bounds, but nothing is proven before log_record_verify. */
 err log_record_peek(const unsigned char p[LOG_RECORD_HEADER], uint64_t room, struct log_record_head *h);
 /* The whole record, header and payload. */
-bool log_record_verify(const struct log_segment_head *s, const struct log_record_head *h,
+bool log_record_verify(const struct log_segment_head *s, const struct log_record_head *h, uint64_t offset,
                        const unsigned char *record);
 
 #endif

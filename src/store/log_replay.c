@@ -10,7 +10,8 @@ static uint64_t find_beyond(const struct log_segment_head *h, const unsigned cha
 {
     for (uint64_t at = from; at + LOG_RECORD_HEADER <= h->bytes; at += LOG_ALIGN) {
         struct log_record_head r;
-        if (log_record_peek(data + at, h->bytes - at, &r) == ERR_OK && log_record_verify(h, &r, data + at))
+        if (log_record_peek(data + at, h->bytes - at, &r) == ERR_OK &&
+            log_record_verify(h, &r, at, data + at))
             return at;
     }
     return 0;
@@ -24,7 +25,7 @@ err log_walk_segment(const struct log_segment_head *h, const unsigned char *data
     while (at + LOG_RECORD_HEADER <= h->bytes) {
         struct log_record r = {.segment = h->segment, .offset = at};
         if (log_record_peek(data + at, h->bytes - at, &r.head) != ERR_OK) break;
-        if (r.head.first_seq != w->next_seq || !log_record_verify(h, &r.head, data + at)) break;
+        if (r.head.first_seq != w->next_seq || !log_record_verify(h, &r.head, at, data + at)) break;
         r.payload = str_of((const char *)data + at + LOG_RECORD_HEADER, r.head.payload_len);
         err e = fn ? fn(arg, &r) : ERR_OK;
         if (e) return e;

@@ -26,6 +26,19 @@ static inline void engine_dir_make(void)
     ASSERT(mkdtemp(engine_dir));
 }
 
+/* In memory where there is room: for tests of very many commits that are not about durability. */
+static inline bool engine_dir_make_fast(void)
+{
+    struct sys_statfs st;
+    if (sys->statfs("/dev/shm", &st) < 0 || st.avail < (uint64_t)1 << 30) {
+        engine_dir_make();
+        return false;
+    }
+    snprintf(engine_dir, sizeof engine_dir, "/dev/shm/ingot-engine-XXXXXX");
+    ASSERT(mkdtemp(engine_dir));
+    return true;
+}
+
 static inline void engine_dir_remove(void)
 {
     nftw(engine_dir, engine_remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -40,6 +53,12 @@ static inline void engine_dir_open(struct store *s, const struct engine_options 
     err e = engine_open(&opts, s, why);
     if (e) fprintf(stderr, "engine_open: %s\n", why);
     ASSERT(e == ERR_OK);
+}
+
+static inline err engine_dir_try(struct store *s, bool read_only, char why[512])
+{
+    struct engine_options o = {.dir = engine_dir, .read_only = read_only};
+    return engine_open(&o, s, why);
 }
 
 /* ---- fibers on two loops ---- */
