@@ -109,6 +109,7 @@ static void epoll_remove(struct rt_loop *l, struct source *s)
 
 const struct backend backend_epoll = {
     .name = "epoll",
+    .net = &net_real,
     .loop_init = epoll_init,
     .loop_free = epoll_free,
     .poll = epoll_poll,

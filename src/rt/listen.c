@@ -4,12 +4,11 @@
 #include "base/log.h"
 #include "rt/rt_int.h"
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096, UNSENT_MAX = 256 * 1024 };
+enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096 };
 #define ACCEPT_RETRY (100 * RT_MS) /* after running out of descriptors or memory */
 
 struct listener_part {
@@ -42,8 +41,8 @@ static void listener_free(struct rt_listener *l)
     list_remove(&l->link);
     guard_drop(&l->rt->listeners_guard);
     for (unsigned i = 0; i < l->nparts; i++)
-        if (l->parts[i].src.fd >= 0) close(l->parts[i].src.fd);
-    if (l->addr.ss.ss_family == AF_UNIX) unlink(((struct sockaddr_un *)&l->addr.ss)->sun_path);
+        if (l->parts[i].src.fd >= 0) l->rt->backend->net->close(l->parts[i].src.fd);
+    if (l->addr.ss.ss_family == AF_UNIX && !l->rt->sim) unlink(((struct sockaddr_un *)&l->addr.ss)->sun_path);
     l->magic = 0;
     free(l);
 }
@@ -132,13 +131,13 @@ static void part_event(struct source *src, unsigned ev)
         if (__atomic_load_n(&l->paused, __ATOMIC_RELAXED) || __atomic_load_n(&l->closing, __ATOMIC_RELAXED))
             return;
         struct rt_addr peer = {.len = sizeof peer.ss};
-        int fd = accept4(src->fd, (struct sockaddr *)&peer.ss, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = l->rt->backend->net->accept(src->fd, &peer);
         if (fd >= 0) {
             accepted(p, fd, &peer);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) part_hold(p, errno);
-        if (errno != ECONNABORTED && errno != EINTR) return;
+        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) part_hold(p, -fd);
+        if (fd != -ECONNABORTED && fd != -EINTR) return;
     }
 }
 
@@ -148,7 +147,7 @@ static void part_gone(struct source *src)
 {
     struct listener_part *p = (struct listener_part *)src;
     if (__atomic_load_n(&p->listener->closing, __ATOMIC_ACQUIRE)) {
-        close(src->fd);
+        p->listener->rt->backend->net->close(src->fd);
         src->fd = -1;
         listener_drop(p->listener);
     } else {
@@ -199,7 +198,7 @@ void rt_listener_close(struct rt_listener *l)
     struct rt_waiter w;
     if (!__atomic_load_n(&l->rt->running, __ATOMIC_ACQUIRE)) {
         for (unsigned i = 0; i < l->nparts; i++) {
-            if (l->parts[i].src.fd >= 0) close(l->parts[i].src.fd);
+            if (l->parts[i].src.fd >= 0) l->rt->backend->net->close(l->parts[i].src.fd);
             l->parts[i].src.fd = -1;
         }
         return;
@@ -222,68 +221,6 @@ void listeners_free(struct rt *r)
 }
 
 /* ---- binding ---- */
-
-/* -errno, or a descriptor. */
-static int bound_socket(const struct rt_addr *a, bool share)
-{
-    int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
-    int unsent = UNSENT_MAX;
-    if (fd < 0) return -errno;
-    if (a->ss.ss_family != AF_UNIX) {
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        /* Accepted sockets inherit both. Without the second a full send buffer is writable again only when
-         * megabytes left it, and a slow reader would look like one that stopped. */
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
-        if (share) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    }
-    if (a->ss.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, (const struct sockaddr *)&a->ss, a->len) != 0) {
-        int e = errno;
-        close(fd);
-        return -e;
-    }
-    return fd;
-}
-
-/* SO_REUSEPORT would let two servers share a port unnoticed: a plain socket must be able to take it first. */
-static int port_is_free(const struct rt_addr *a)
-{
-    int fd = bound_socket(a, false);
-    if (fd < 0) return fd;
-    close(fd);
-    return 0;
-}
-
-/* A Unix socket that nobody answers on is left over from a crash. */
-static void remove_stale(const struct rt_addr *a)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
-    if (connect(fd, (const struct sockaddr *)&a->ss, a->len) != 0 && errno == ECONNREFUSED)
-        unlink(((const struct sockaddr_un *)&a->ss)->sun_path);
-    close(fd);
-}
-
-static int bind_part(struct rt_listener *l, struct listener_part *p, int backlog)
-{
-    bool first = p == l->parts;
-    if (first && l->addr.ss.ss_family == AF_UNIX)
-        remove_stale(&l->addr);
-    else if (first) {
-        int rc = port_is_free(&l->addr);
-        if (rc < 0) return rc;
-    }
-    int fd = bound_socket(&l->addr, true);
-    if (fd < 0) return fd;
-    p->src.fd = fd;
-    if (listen(fd, backlog ? backlog : BACKLOG_DEFAULT) != 0) return -errno;
-    if (first && l->addr.ss.ss_family != AF_UNIX) { /* port 0: the others must take the same */
-        l->addr.len = sizeof l->addr.ss;
-        if (getsockname(fd, (struct sockaddr *)&l->addr.ss, &l->addr.len) != 0) return -errno;
-    }
-    return 0;
-}
 
 static struct rt_listener *listener_new(struct rt *r, const struct rt_addr *a, rt_accept_fn *fn, void *arg)
 {
@@ -325,7 +262,9 @@ err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *
     struct rt_listener *l = listener_new(r, a, fn, arg);
     if (!l) return ERR_NO_MEMORY;
     int rc = 0;
-    for (unsigned i = 0; i < l->nparts && rc == 0; i++) rc = bind_part(l, &l->parts[i], backlog);
+    for (unsigned i = 0; i < l->nparts && rc >= 0; i++)
+        rc = l->parts[i].src.fd =
+            r->backend->net->listen(&l->addr, i == 0, backlog ? backlog : BACKLOG_DEFAULT);
     if (rc < 0) {
         bool bound = l->parts[0].src.fd >= 0;
         if (!bound) l->addr.ss.ss_family = AF_UNSPEC; /* not our path: leave it */

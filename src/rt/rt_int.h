@@ -89,8 +89,25 @@ struct source {
     struct list gone;                  /* in loop->armed (RT_URING) or loop->gone */
 };
 
+/* Socket calls that do not wait, as the kernel's: the real ones, or the simulated network. Results >= 0 or
+ * -errno. */
+struct net_ops {
+    int (*socket)(int family);
+    int (*connect)(int fd, const struct rt_addr *a); /* 0 or -EINPROGRESS, -EAGAIN, ... */
+    int (*connect_error)(int fd);                    /* after it became writable */
+    /* A socket that listens on *a, whose port is filled in. first: of several that share the address. */
+    int (*listen)(struct rt_addr *a, bool first, int backlog);
+    int (*accept)(int fd, struct rt_addr *peer);
+    ssize_t (*recv)(int fd, void *p, size_t n, bool peek);
+    ssize_t (*send)(int fd, const struct msghdr *m, int flags);
+    void (*shutdown)(int fd, int how);
+    void (*close)(int fd);
+};
+extern const struct net_ops net_real, net_sim;
+
 struct backend {
     const char *name;
+    const struct net_ops *net;
     err (*loop_init)(struct rt_loop *l);
     void (*loop_free)(struct rt_loop *l);
     void (*loop_enter)(struct rt_loop *l); /* first call on the loop's own thread; may be NULL */
@@ -101,7 +118,7 @@ struct backend {
     int (*source_add)(struct rt_loop *l, struct source *s);
     void (*source_remove)(struct rt_loop *l,
                           struct source *s); /* on_gone follows, not from within this call */
-    /* sendmsg that does not wait, from a fiber; >= 0 or -errno. NULL: the plain call. */
+    /* sendmsg that does not wait, from a fiber; >= 0 or -errno. NULL: net->send. */
     ssize_t (*sock_send)(int fd, const struct msghdr *m, int flags);
     /* Files, from a fiber. NULL: by a worker. */
     ssize_t (*file_read)(int fd, void *p, size_t n, uint64_t off);
@@ -110,7 +127,7 @@ struct backend {
     void (*drain)(
         struct rt_loop *l); /* the loop ends: wait until the kernel owns nothing of ours; may be NULL */
 };
-extern const struct backend backend_epoll, backend_uring;
+extern const struct backend backend_epoll, backend_uring, backend_sim;
 const char *uring_missing(void); /* NULL, or why this machine has no io_uring for us */
 
 struct timer_heap {

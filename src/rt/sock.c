@@ -1,15 +1,18 @@
-/* Sockets over readiness: the system call first, then a wait for the edge. Shared by epoll and io_uring.
+/* Sockets over readiness: the system call first, then a wait for the edge. Shared by all backends.
  *
  * can_read and can_write are false only when the kernel said "would wait" (or a short read said so) and an
  * edge will come. A socket that was never waited for is not even known to the backend.
  */
 #include "rt/rt_int.h"
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum { IOV_BATCH = 1024 };
+
+static const struct net_ops *net_of(const struct rt_sock *s)
+{
+    return s->loop->rt->backend->net;
+}
 
 /* ---- life ---- */
 
@@ -22,7 +25,7 @@ struct rt_sock *sock_new(struct rt_loop *l, int fd)
     struct rt_sock *s = e ? CONTAINER(e, struct rt_sock, link) : malloc(sizeof *s);
     if (e) l->nsock_cache--;
     if (!s) {
-        close(fd);
+        l->rt->backend->net->close(fd);
         return NULL;
     }
     memset(s, 0, offsetof(struct rt_sock, peer));
@@ -55,7 +58,7 @@ static void sock_release(struct rt_loop *l, struct rt_sock *s)
 static void sock_gone(struct source *src)
 {
     struct rt_sock *s = (struct rt_sock *)src;
-    close(src->fd);
+    net_of(s)->close(src->fd);
     sock_release(s->loop, s);
 }
 
@@ -72,7 +75,7 @@ void rt_sock_close(struct rt_sock *s)
     if (s->src.added) {
         l->rt->backend->source_remove(l, &s->src);
     } else {
-        close(s->src.fd);
+        net_of(s)->close(s->src.fd);
         sock_release(l, s);
     }
 }
@@ -82,7 +85,7 @@ void socks_free(struct rt_loop *l)
     struct list *e;
     while ((e = list_pop(&l->socks))) {
         struct rt_sock *s = CONTAINER(e, struct rt_sock, link);
-        close(s->src.fd);
+        l->rt->backend->net->close(s->src.fd);
         free(s);
     }
     while ((e = list_pop(&l->sock_cache))) free(CONTAINER(e, struct rt_sock, link));
@@ -155,14 +158,14 @@ ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline)
     for (;;) {
         if (s->aborted) return -ECANCELED;
         if (s->can_read) {
-            ssize_t r = recv(s->src.fd, p, n, 0);
+            ssize_t r = net_of(s)->recv(s->src.fd, p, n, false);
             if (r >= 0) {
                 /* A stream that gave less than asked is empty: the next byte raises an edge. */
                 if (r > 0 && (size_t)r < n && s->src.added && !s->ended) s->can_read = false;
                 return r;
             }
-            if (errno == EINTR) continue;
-            if (errno != EAGAIN) return -errno;
+            if (r == -EINTR) continue;
+            if (r != -EAGAIN) return r;
             s->can_read = false;
         }
         int rc = sock_wait(s, EV_IN, deadline);
@@ -187,8 +190,7 @@ static bool readable_now(struct rt_sock *s)
     if (s->ended || s->aborted) return true;
     if (!s->can_read) return false;
     char c;
-    ssize_t r = recv(s->src.fd, &c, 1, MSG_PEEK);
-    if (r < 0 && errno == EAGAIN) s->can_read = false;
+    if (net_of(s)->recv(s->src.fd, &c, 1, true) == -EAGAIN) s->can_read = false;
     return s->can_read;
 }
 
@@ -254,8 +256,7 @@ static ssize_t send_some(struct rt_sock *s, struct iovec *iov, int n, bool more)
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)(n < IOV_BATCH ? n : IOV_BATCH)};
     int flags = MSG_NOSIGNAL | (more || n > IOV_BATCH ? MSG_MORE : 0);
     s->can_write = false; /* first: an edge that comes while a ring has the message must not be lost */
-    ssize_t r = b->sock_send ? b->sock_send(s->src.fd, &m, flags) : sendmsg(s->src.fd, &m, flags);
-    if (r < 0 && !b->sock_send) r = -errno;
+    ssize_t r = b->sock_send ? b->sock_send(s->src.fd, &m, flags) : b->net->send(s->src.fd, &m, flags);
     if (r != -EAGAIN) s->can_write = true;
     return r;
 }
@@ -289,7 +290,7 @@ int sock_wait_writable(struct rt_sock *s, int64_t deadline)
 void rt_sock_shutdown(struct rt_sock *s)
 {
     CHECK_MAGIC(s, SOCK_MAGIC);
-    shutdown(s->src.fd, SHUT_WR);
+    net_of(s)->shutdown(s->src.fd, SHUT_WR);
 }
 
 void rt_sock_abort(struct rt_sock *s)
@@ -297,7 +298,7 @@ void rt_sock_abort(struct rt_sock *s)
     CHECK_MAGIC(s, SOCK_MAGIC);
     ASSERT(s->loop == rt_self());
     s->aborted = true;
-    shutdown(s->src.fd, SHUT_RDWR);
+    net_of(s)->shutdown(s->src.fd, SHUT_RDWR);
     if (s->waiter) {
         struct rt_waiter *w = s->waiter;
         s->waiter = NULL;
@@ -311,11 +312,8 @@ void rt_sock_abort(struct rt_sock *s)
 
 static int connect_wait(struct rt_sock *s, int64_t deadline)
 {
-    int rc = sock_wait_writable(s, deadline), e = 0;
-    socklen_t len = sizeof e;
-    if (rc < 0) return rc;
-    if (getsockopt(s->src.fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) return -errno;
-    return -e;
+    int rc = sock_wait_writable(s, deadline);
+    return rc < 0 ? rc : net_of(s)->connect_error(s->src.fd);
 }
 
 int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out)
@@ -323,15 +321,15 @@ int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out)
     struct rt_loop *l = rt_self();
     ASSERT(rt_fiber_self());
     *out = NULL;
-    int fd = socket(a->ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
-    if (fd < 0) return -errno;
-    if (a->ss.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    const struct net_ops *net = l->rt->backend->net;
+    int fd = net->socket(a->ss.ss_family);
+    if (fd < 0) return fd;
     struct rt_sock *s = sock_new(l, fd);
     if (!s) return -ENOMEM;
     __atomic_add_fetch(&l->nsocks, 1, __ATOMIC_RELAXED);
     sock_adopt(l, s);
     for (;;) {
-        int rc = connect(fd, (const struct sockaddr *)&a->ss, a->len) == 0 ? 0 : -errno;
+        int rc = net->connect(fd, a);
         if (rc == -EAGAIN && rt_now() < deadline) { /* a Unix listener's queue is full */
             rt_sleep(RT_MS);
             continue;

@@ -360,6 +360,7 @@ static ssize_t uring_send(int fd, const struct msghdr *m, int flags)
 
 const struct backend backend_uring = {
     .name = "io_uring",
+    .net = &net_real,
     .loop_init = uring_init,
     .loop_free = uring_free,
     .loop_enter = uring_enter,
