@@ -160,14 +160,21 @@ void fiber_resume(struct rt_loop *l, struct rt_fiber *f)
 
 /* ---- waiting ---- */
 
-struct rt_fiber *rt_fiber_self(void)
+static struct rt_fiber *running(void)
 {
     return tl_loop ? tl_loop->current : NULL;
 }
 
+/* To the code that it runs, a simulated worker is a thread. */
+struct rt_fiber *rt_fiber_self(void)
+{
+    struct rt_fiber *f = running();
+    return f && !f->worker ? f : NULL;
+}
+
 void rt_yield(void)
 {
-    struct rt_fiber *f = rt_fiber_self();
+    struct rt_fiber *f = running();
     ASSERT(f != NULL);
     fiber_ready(f);
     to_loop(f->loop, f);
@@ -176,7 +183,7 @@ void rt_yield(void)
 void rt_waiter_init(struct rt_waiter *w)
 {
     list_init(&w->link);
-    w->fiber = rt_fiber_self();
+    w->fiber = running();
     w->state = W_IDLE;
     w->deadline = RT_FOREVER;
     w->user = NULL;
@@ -194,7 +201,7 @@ static void wait_timeout(void *arg)
 
 bool wait_for(struct rt_waiter *w, int64_t deadline, const char *what)
 {
-    struct rt_fiber *f = rt_fiber_self();
+    struct rt_fiber *f = running();
     ASSERT(f != NULL && w->fiber == f);
     if (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) == W_WOKEN) return true;
     w->deadline = deadline;
@@ -242,7 +249,7 @@ void rt_wake(struct rt_waiter *w)
 
 void rt_sleep(int64_t ns)
 {
-    if (!rt_fiber_self()) {
+    if (!running()) {
         ASSERT(!rt_self());
         struct timespec ts = {ns / RT_SEC, ns % RT_SEC};
         nanosleep(&ts, NULL);
@@ -256,7 +263,7 @@ void rt_sleep(int64_t ns)
 
 const char *rt_set_note(const char *note)
 {
-    struct rt_fiber *f = rt_fiber_self();
+    struct rt_fiber *f = running();
     if (!f) return NULL;
     const char *was = f->note;
     f->note = note;
@@ -265,13 +272,13 @@ const char *rt_set_note(const char *note)
 
 void rt_fiber_set_local(void *p)
 {
-    struct rt_fiber *f = rt_fiber_self();
+    struct rt_fiber *f = running();
     ASSERT(f != NULL);
     f->local = p;
 }
 
 void *rt_fiber_local(void)
 {
-    struct rt_fiber *f = rt_fiber_self();
+    struct rt_fiber *f = running();
     return f ? f->local : NULL;
 }

@@ -1,6 +1,6 @@
 /* One loop: messages from other threads, timers, due idle callbacks, ready fibers, then the backend's events.
  */
-#include "rt/rt_int.h"
+#include "rt/sim_int.h"
 
 _Thread_local struct rt_loop *tl_loop;
 
@@ -113,7 +113,8 @@ static void resume_ready(struct rt_loop *l)
 {
     for (unsigned n = 0; n < RUN_BUDGET && !stopping(l); n++) {
         if (n % 16 == 15 || list_empty(&l->ready)) inbox_run(l);
-        struct list *e = list_pop(&l->ready);
+        struct list *e =
+            l->rt->sim && !list_empty(&l->ready) ? sim_pick_ready(&l->ready) : list_pop(&l->ready);
         if (!e) break;
         fiber_resume(l, CONTAINER(e, struct rt_fiber, ready));
     }

@@ -1,5 +1,5 @@
 /* The runtime as a whole: make, run, stop, count. */
-#include "rt/rt_int.h"
+#include "rt/sim_int.h"
 #include "base/log.h"
 #include <errno.h>
 #include <unistd.h>
@@ -57,11 +57,15 @@ static void fill_options(struct rt_options *o)
         o->max_fibers = max_stacks();
     }
     if (o->watchdog_ns == 0) o->watchdog_ns = RT_SEC;
+    if (o->backend != RT_SIM) return;
+    o->loops = 1;
+    o->watchdog_ns = -1;
 }
 
 /* NULL: the backend that was asked for is not to be had. */
 static const struct backend *choose_backend(enum rt_backend want)
 {
+    if (want == RT_SIM) return &backend_sim;
     if (want == RT_EPOLL) return &backend_epoll;
     const char *why = uring_missing();
     if (!why) return &backend_uring; /* docs/decisions/0001-event-loop.md says why it comes first */
@@ -82,6 +86,8 @@ err rt_new(const struct rt_options *o, struct rt **out)
     list_init(&r->listeners);
     fill_options(&r->o);
     r->backend = choose_backend(o->backend);
+    r->sim = r->backend == &backend_sim;
+    if (r->sim) sim_start(r);
     r->loops = calloc(r->o.loops, sizeof *r->loops);
     err e = !r->backend ? ERR_INVALID_SETTING : r->loops ? ERR_OK : ERR_NO_MEMORY;
     while (e == ERR_OK && r->nloops < r->o.loops) {
@@ -91,7 +97,7 @@ err rt_new(const struct rt_options *o, struct rt **out)
         else
             e = ERR_NO_MEMORY;
     }
-    if (e == ERR_OK) e = work_new(r);
+    if (e == ERR_OK && !r->sim) e = work_new(r);
     if (e != ERR_OK) {
         rt_free(r);
         return e;
@@ -112,6 +118,7 @@ void rt_free(struct rt *r)
     }
     for (unsigned i = 0; i < r->nloops; i++) loop_free(r->loops[i]);
     listeners_free(r);
+    if (r->sim) sim_stop();
     while (r->nspare > 0) stack_free(r->spare[--r->nspare]);
     free(r->loops);
     r->magic = 0;
@@ -130,7 +137,7 @@ void rt_run(struct rt *r)
     CHECK_MAGIC(r, RT_MAGIC);
     __atomic_store_n(&r->running, 1, __ATOMIC_RELEASE);
     r->loops[0]->thread = pthread_self();
-    if (signals_start(r) != ERR_OK) LOG_ERROR("cannot watch for signals");
+    if (!r->sim && signals_start(r) != ERR_OK) LOG_ERROR("cannot watch for signals");
     for (unsigned i = 1; i < r->nloops; i++) {
         struct rt_loop *l = r->loops[i];
         l->threaded = pthread_create(&l->thread, NULL, loop_thread, l) == 0;
@@ -140,7 +147,8 @@ void rt_run(struct rt *r)
     loop_run(r->loops[0]);
     watchdog_stop(r);
     for (unsigned i = 1; i < r->nloops; i++) pthread_join(r->loops[i]->thread, NULL);
-    work_finish(r); /* what was handed to workers is done before the caller frees what it works on */
+    if (r->work)
+        work_finish(r); /* what was handed to workers is done before the caller frees what it works on */
     signals_stop(r);
     __atomic_store_n(&r->running, 0, __ATOMIC_RELEASE);
 }

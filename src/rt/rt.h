@@ -2,9 +2,11 @@
  * interface.
  *
  *   RT_EPOLL  epoll and workers; runs everywhere
+ *
  *   RT_URING  io_uring where a probe of each opcode that we use says it works (one ring per loop,
- * SINGLE_ISSUER and DEFER_TASKRUN where the kernel has them, never SQPOLL); workers for the rest RT_SIM one
- * thread, virtual time, seeded choices, in-memory network and disk, workers as fibers: deterministic
+ * SINGLE_ISSUER and DEFER_TASKRUN where the kernel has them, never SQPOLL); workers for the rest
+ *
+ *   RT_SIM    one thread, virtual time, seeded choices, in-memory network and disk, workers as fibers
  *
  * Rules: a fiber never moves between threads, never switches with a C++ frame or a pending OpenSSL error on
  * its stack, and cannot end while the kernel owns its buffers: every call here returns only when the kernel

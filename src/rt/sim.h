@@ -30,5 +30,6 @@ void sim_disk_reset(void);      /* an empty disk */
 uint64_t sim_disk_ops(void);    /* calls so far: crash points are counted by it */
 void sim_crash_at(uint64_t op); /* stop the rt before the op-th disk call */
 uint64_t sim_random(void);      /* the seeded stream */
+uint64_t sim_trace_hash(void);  /* of every event since rt_new: equal for equal seeds */
 
 #endif

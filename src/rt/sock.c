@@ -93,7 +93,7 @@ void socks_free(struct rt_loop *l)
 
 int rt_sock_fd(const struct rt_sock *s)
 {
-    return s->src.fd;
+    return s->loop->rt->sim ? -1 : s->src.fd;
 }
 struct rt_loop *rt_sock_loop(const struct rt_sock *s)
 {

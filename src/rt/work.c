@@ -1,7 +1,7 @@
 /* Workers: threads that run what blocks. Started as load asks for them, up to options.workers; the first at
  * rt_new, so that there is always one. A fiber's job lives on its stack (fibers are bounded); fire-and-forget
  * jobs are allocated and bounded by WORK_QUEUE_MAX. Jobs run in the order they came. */
-#include "rt/rt_int.h"
+#include "rt/sim_int.h"
 
 struct work {
     struct work *next;
@@ -140,9 +140,13 @@ void rt_work(const char *name, void (*fn)(void *), void *arg)
         fn(arg);
         return;
     }
-    struct work_pool *p = the_rt->work;
     struct rt_waiter waiter;
     rt_waiter_init(&waiter);
+    if (the_rt->sim) {
+        sim_work(&waiter, name, fn, arg);
+        return;
+    }
+    struct work_pool *p = the_rt->work;
     struct work w = {.name = name, .fn = fn, .arg = arg, .waiter = &waiter};
     pthread_mutex_lock(&p->lock);
     ASSERT(!p->ending);
@@ -154,6 +158,7 @@ void rt_work(const char *name, void (*fn)(void *), void *arg)
 bool rt_work_async(const char *name, void (*fn)(void *), void *arg)
 {
     ASSERT(the_rt != NULL);
+    if (the_rt->sim) return sim_work_async(name, fn, arg);
     struct work_pool *p = the_rt->work;
     pthread_mutex_lock(&p->lock);
     struct work *w = NULL;
@@ -175,6 +180,10 @@ bool rt_work_async(const char *name, void (*fn)(void *), void *arg)
 
 void work_stats(struct rt *r, struct rt_stats *out)
 {
+    if (r->sim) {
+        sim_work_stats(out);
+        return;
+    }
     struct work_pool *p = r->work;
     pthread_mutex_lock(&p->lock);
     out->work_queued = p->queued;
