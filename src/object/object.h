@@ -283,7 +283,8 @@ struct upload_complete_in {
     bool has_size; /* x-amz-mp-object-size */
     uint64_t size;
 };
-/* Repeating a Complete that succeeded gives ERR_OK and the same result. */
+/* Repeating a Complete that succeeded gives ERR_OK and the same result, for a day. A part number listed twice
+ * in a row counts by its last line. Sums of parts may be left out. */
 err upload_complete(struct objects *o, struct arena *a, const struct upload_complete_in *in,
                     struct obj_info *out);
 err upload_abort(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str upload_id);
