@@ -38,7 +38,8 @@ def tree(tmp_path_factory):
 
 
 def run(command, env=None, cwd=None, timeout=800):
-    done = subprocess.run(command, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+    own = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}  # the caller's accounts and proxies are not ours
+    done = subprocess.run(command, env={**own, **(env or {})}, cwd=cwd, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command}: exit {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}"
     return done.stdout
 
