@@ -242,6 +242,23 @@ static err method_not_allowed(struct api_request *rq)
     return ERR_METHOD_NOT_ALLOWED;
 }
 
+/* A header that selects another row must not go unseen beside this one. */
+static err check_headers(struct api_request *rq, const struct api_row *best)
+{
+    for (unsigned i = 0; best && i < API_OPS; i++) {
+        if (!row_applies(rq, &api_rows[i]) || api_rows[i].method != rq->x->method) continue;
+        struct str rest = str_c(api_rows[i].select);
+        while (rest.n) {
+            struct str cond = str_cut(&rest, '&');
+            if (cond.n == 0 || cond.p[0] != '@' || row_selects(best, cond) || !cond_holds(rq, cond)) continue;
+            api_error_add(rq, "ArgumentName", str_slice(cond, 1, cond.n));
+            return api_error(rq, ERR_INVALID_ARGUMENT,
+                             "The header belongs to another operation than the query parameters do.");
+        }
+    }
+    return ERR_OK;
+}
+
 /* Every parameter must be one that this row, or any operation, understands. */
 static err check_params(struct api_request *rq, const struct api_row *best)
 {
@@ -278,6 +295,7 @@ static err route_row(struct api_request *rq)
     }
     if (rq->nparams) {
         err e = check_params(rq, best);
+        if (!e) e = check_headers(rq, best);
         if (e) return e;
     }
     if (!best) return method_not_allowed(rq);

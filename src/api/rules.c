@@ -142,6 +142,16 @@ err api_rule_get_object_attributes(struct api_request *rq, struct iam_needs *n)
     return ERR_OK;
 }
 
+#define TAGGING_RULE(verb, action)                                                                           \
+    err api_rule_##verb##_object_tagging(struct api_request *rq, struct iam_needs *n)                        \
+    {                                                                                                        \
+        need_version(rq, n, "s3:" action "ObjectTagging", "s3:" action "ObjectVersionTagging");              \
+        return ERR_OK;                                                                                       \
+    }
+TAGGING_RULE(get, "Get")
+TAGGING_RULE(put, "Put")
+TAGGING_RULE(delete, "Delete")
+
 /* ---- multipart ---- */
 
 err api_rule_create_upload(struct api_request *rq, struct iam_needs *n)

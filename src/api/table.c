@@ -23,19 +23,14 @@ static bool select_has(const char *select, struct str cond)
     return false;
 }
 
-/* How many conditions of `select` are missing in `other`; a missing header is fatal for telling rows apart.
- */
-static unsigned select_missing(const char *select, const char *other, bool *header)
+static bool select_within(const char *select, const char *other)
 {
-    unsigned missing = 0;
     struct str rest = str_c(select);
     while (rest.n) {
         struct str cond = str_cut(&rest, '&');
-        if (cond.n == 0 || select_has(other, cond)) continue;
-        missing++;
-        if (cond.p[0] == '@') *header = true;
+        if (cond.n > 0 && !select_has(other, cond)) return false;
     }
-    return missing;
+    return true;
 }
 
 static bool same_place(const struct api_row *a, const struct api_row *b)
@@ -43,29 +38,11 @@ static bool same_place(const struct api_row *a, const struct api_row *b)
     return a->method == b->method && a->scope == b->scope && (a->dialects & b->dialects);
 }
 
-/* A row that asks for all that a and b ask for: it wins over both where both hold. */
-static bool rows_joined(const struct api_row *rows, size_t n, const struct api_row *a,
-                        const struct api_row *b)
-{
-    bool header;
-    for (size_t i = 0; i < n; i++)
-        if (same_place(&rows[i], a) && !select_missing(a->select, rows[i].select, &header) &&
-            !select_missing(b->select, rows[i].select, &header))
-            return true;
-    return false;
-}
-
 /* Two rows are told apart when one asks for more than the other. When each asks for something of its own, a
- * request with both is refused by the router for the parameter that is left over; a header left over would go
- * unseen, so that there must be a row for both. */
-static bool rows_clash(const struct api_row *rows, size_t n, const struct api_row *a, const struct api_row *b)
+ * request with both is refused by the router for what the chosen row leaves over. */
+static bool rows_clash(const struct api_row *a, const struct api_row *b)
 {
-    if (!same_place(a, b)) return false;
-    bool header = false;
-    unsigned more_a = select_missing(a->select, b->select, &header);
-    unsigned more_b = select_missing(b->select, a->select, &header);
-    if (!more_a && !more_b) return true;
-    return more_a && more_b && header && !rows_joined(rows, n, a, b);
+    return same_place(a, b) && select_within(a->select, b->select) && select_within(b->select, a->select);
 }
 
 err api_table_check(const struct api_row *rows, size_t n, char why[160])
@@ -77,7 +54,7 @@ err api_table_check(const struct api_row *rows, size_t n, char why[160])
             return ERR_INTERNAL;
         }
         for (size_t k = 0; k < i; k++) {
-            if (!rows_clash(rows, n, r, &rows[k])) continue;
+            if (!rows_clash(r, &rows[k])) continue;
             snprintf(why, 160, "rows %s and %s match the same request", rows[k].name, r->name);
             return ERR_INTERNAL;
         }

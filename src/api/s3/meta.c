@@ -175,12 +175,22 @@ static void insert_sorted(struct obj_meta *m, struct obj_pair t)
     m->tags[at] = t;
 }
 
+err s3_add_tag(struct api_request *rq, struct obj_meta *m, struct obj_pair t)
+{
+    if (!m->tags) m->tags = ARENA_ARRAY(rq->arena, struct obj_pair, TAGS_MAX);
+    if (!m->tags) return ERR_NO_MEMORY;
+    if (m->ntags == TAGS_MAX)
+        return api_error(rq, ERR_BAD_REQUEST, "Object tags cannot be greater than %d", TAGS_MAX);
+    err e = check_tag(rq, m, t);
+    if (!e) insert_sorted(m, t);
+    return e;
+}
+
 err s3_read_tags(struct api_request *rq, struct obj_meta *m)
 {
     struct str v = api_header(rq, "x-amz-tagging");
-    if (v.n == 0) return ERR_OK;
-    m->tags = ARENA_ARRAY(rq->arena, struct obj_pair, TAGS_MAX);
-    if (!m->tags) return ERR_NO_MEMORY;
+    m->tags = NULL;
+    m->ntags = 0;
     while (v.n) {
         struct str value = str_cut(&v, '&');
         struct str name = str_cut(&value, '=');
@@ -191,11 +201,8 @@ err s3_read_tags(struct api_request *rq, struct obj_meta *m)
                 rq, "x-amz-tagging", api_header(rq, "x-amz-tagging"),
                 "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "
                 "parameters without tag name duplicates.");
-        if (m->ntags == TAGS_MAX)
-            return api_error(rq, ERR_BAD_REQUEST, "Object tags cannot be greater than %d", TAGS_MAX);
-        err e = check_tag(rq, m, t);
+        err e = s3_add_tag(rq, m, t);
         if (e) return e;
-        insert_sorted(m, t);
     }
     return ERR_OK;
 }

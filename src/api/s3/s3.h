@@ -55,6 +55,7 @@ bool s3_lower_true(struct str v); /* "true", any case */
 /* Content headers, user metadata, website redirect, storage class, and (tags) x-amz-tagging. */
 err s3_read_meta(struct api_request *rq, bool tags, struct obj_meta *m);
 err s3_read_tags(struct api_request *rq, struct obj_meta *m);
+err s3_add_tag(struct api_request *rq, struct obj_meta *m, struct obj_pair t); /* checked, kept sorted */
 err s3_read_storage_class(struct api_request *rq, struct str *out);
 bool s3_has_meta(const struct api_request *rq); /* any of them is there */
 
