@@ -92,5 +92,9 @@ $(OUT)/tests/%: tests/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(call say,TEST)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB) -lcmocka $(LDLIBS)
 
+# Python of the tests and the tools around them.
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+
 -include $(wildcard mk/*.mk)
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

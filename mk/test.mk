@@ -1,8 +1,5 @@
 # Tests. `make test` runs everything and ends with one line "N passed, N failed"; `make test-fast` is for every change.
 
-VENV   := .venv
-PYTHON := $(VENV)/bin/python
-
 .PHONY: deps-test venv wire clients crash figures tidy docs format
 
 deps-test: ## install what the tests need
