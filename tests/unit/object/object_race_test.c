@@ -2,7 +2,7 @@
  * hold and the audit at the end finds every reference and counter right. */
 #include "multi.h"
 
-enum { FIBERS = 24, ROUNDS = 6 };
+enum { FIBERS = 24, ROUNDS = 6, SEEDS = 10 };
 
 struct race {
     struct world w;
@@ -108,11 +108,11 @@ static void fiber(void *arg)
     rt_stop(u->r->rt);
 }
 
-static void run_on(enum rt_backend backend, void (*body)(struct race *r))
+static void run_on(enum rt_backend backend, uint64_t seed, void (*body)(struct race *r))
 {
     struct race r = {.wins = 0};
     struct runner u = {&r, body, true};
-    struct rt_options opt = {.backend = backend, .loops = 2, .seed = 7};
+    struct rt_options opt = {.backend = backend, .loops = 2, .seed = seed};
     assert_int_equal(rt_new(&opt, &r.rt), ERR_OK);
     rt_sem_init(&r.done, 0);
     assert_true(rt_spawn(rt_loop_at(r.rt, 0), "test", fiber, &u));
@@ -392,7 +392,8 @@ static void body_listing(struct race *r)
     static void test_##name(void **state)                                                                    \
     {                                                                                                        \
         (void)state;                                                                                         \
-        run_on(RT_EPOLL, body_##name);                                                                       \
+        run_on(RT_EPOLL, 0, body_##name);                                                                    \
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) run_on(RT_SIM, seed, body_##name);                    \
     }
 RACE(create_once)
 RACE(swap)
