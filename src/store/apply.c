@@ -24,7 +24,9 @@ void apply_free(struct apply *a)
 void engine_free_places(void *engine, const struct blob_places *p)
 {
     struct engine *e = engine;
-    if (e->o.read_only) return;
+    /* After a failure nobody knows whether the commit that let these go will be there at the next start; if
+     * it is, replay frees them. */
+    if (e->o.read_only || atomic_load(&e->state) == ENGINE_FAILED) return;
     for (size_t i = 0; i < p->n; i++) extents_free_place(e->extents, &p->v[i]);
 }
 
