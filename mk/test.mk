@@ -1,6 +1,6 @@
 # Tests. `make test` runs everything and ends with one line "N passed, N failed"; `make test-fast` is for every change.
 
-.PHONY: deps-test venv wire clients crash figures tidy docs format
+.PHONY: deps-test venv wire clients crash figures agree tidy docs format
 
 deps-test: ## install what the tests need
 	@sh tools/deps.sh test
@@ -44,3 +44,6 @@ build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
 
 figures: $(BIN) $(VENV)/.done ## the server's figures: operations a second, CPU an operation, memory, start
 	@$(PYTHON) bench/figures.py
+
+agree: $(BIN) $(VENV)/.done ## does ingot bench agree with wrk over presigned URLs?
+	@$(PYTHON) bench/agree.py
