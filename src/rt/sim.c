@@ -75,6 +75,10 @@ uint64_t sim_mono_ns(void)
 {
     return (uint64_t)(now_ns += 20);
 }
+void sim_clock_reset(void)
+{
+    now_ns = RT_SEC;
+}
 int64_t sim_real_ms(void)
 {
     return 1767225600000 + now_ns / RT_MS; /* 2026-01-01 */

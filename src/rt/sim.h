@@ -26,7 +26,10 @@ void sim_set_faults(const struct sim_faults *f);
 /* Power cut: every fd is closed, un-synced state settles by the seed; the disk then holds what a next start
  * sees. Call after rt_run returned. */
 void sim_crash(void);
-void sim_disk_reset(void);      /* an empty disk */
+void sim_disk_reset(void); /* an empty disk */
+/* The clocks go on from one rt to the next; this sets them back, so that times in answers are equal too.
+ * Between rts. */
+void sim_clock_reset(void);
 uint64_t sim_disk_ops(void);    /* calls so far: crash points are counted by it */
 void sim_crash_at(uint64_t op); /* stop the rt before the op-th disk call */
 uint64_t sim_random(void);      /* the seeded stream */
