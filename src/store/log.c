@@ -31,12 +31,23 @@ err log_open(const struct log_options *o, struct log **out, char why[512])
     return ERR_OK;
 }
 
+void log_wait_changed(struct log *l)
+{
+    if (!rt_self()) {
+        pthread_cond_wait(&l->changed, &l->lock);
+        return;
+    }
+    pthread_mutex_unlock(&l->lock);
+    rt_sleep(RT_MS);
+    pthread_mutex_lock(&l->lock);
+}
+
 void log_close(struct log *l)
 {
     if (!l) return;
     CHECK_MAGIC(l, LOG_MAGIC);
     pthread_mutex_lock(&l->lock);
-    while (l->preparing) pthread_cond_wait(&l->changed, &l->lock);
+    while (l->preparing) log_wait_changed(l);
     pthread_mutex_unlock(&l->lock);
     for (size_t i = 0; i < l->n; i++) log_segment_free(l->segments[i]);
     for (unsigned i = 0; i < l->nspares; i++) free(l->spares[i]);

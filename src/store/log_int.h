@@ -38,6 +38,9 @@ struct log {
     uint64_t spare_counter, appended, flushes, retired;
 };
 
+/* With the lock held, on a worker: wait for `changed`, perhaps in vain. The simulator's workers are fibers of
+ * one thread, which must not block. */
+void log_wait_changed(struct log *l);
 void log_path(const struct log *l, char out[LOG_PATH_MAX], const char *name);
 void log_segment_path(const struct log *l, char out[LOG_PATH_MAX], uint64_t number);
 /* Opens with O_DIRECT where the file system has it. fd or -errno. */

@@ -221,7 +221,7 @@ static void begin_segment(void *arg)
     char name[64];
     if (!spare_take(l, name)) {
         pthread_mutex_lock(&l->lock);
-        while (l->preparing) pthread_cond_wait(&l->changed, &l->lock);
+        while (l->preparing) log_wait_changed(l);
         pthread_mutex_unlock(&l->lock);
         if (!spare_take(l, name)) {
             uint64_t bytes = last ? l->o.segment_bytes : LOG_FIRST_SEGMENT;
@@ -351,7 +351,7 @@ static void retire_file(void *arg)
     struct log *l = j->l;
     char path[LOG_PATH_MAX], name[64], to[LOG_PATH_MAX];
     pthread_mutex_lock(&l->lock);
-    while (j->s->readers > 0) pthread_cond_wait(&l->changed, &l->lock);
+    while (j->s->readers > 0) log_wait_changed(l);
     bool keep = j->s->head.bytes == l->o.segment_bytes && l->nspares < LOG_SPARES_MAX;
     snprintf(name, sizeof name, "free-%llx-%llx.log", (unsigned long long)l->o.epoch,
              (unsigned long long)l->spare_counter++);

@@ -33,6 +33,8 @@ struct client {
     struct world *w;
     unsigned i, steps, lost;
     unsigned own[OWN_KEYS]; /* value ids; 0: there is no object */
+    bool changing;          /* a request that gives key `changes` the value `to` is on its way */
+    unsigned changes, to;
     struct conn conn;
     char *value;
     uint64_t answers; /* hash of all that the server said */
@@ -182,18 +184,25 @@ static inline void settle(struct client *c, unsigned key, unsigned id)
     check_get(c, c->own[key], status, false);
 }
 
-static inline void put_own(struct client *c, unsigned key)
+static inline bool change(struct client *c, const char *method, unsigned key, unsigned id, struct str value,
+                          enum payload how, int *status)
 {
     char path[64];
+    own_path(c, key, path);
+    c->changing = true, c->changes = key, c->to = id;
+    bool answered = ask(c, method, path, "", value, how, status);
+    c->changing = false;
+    if (!answered) settle(c, key, id);
+    return answered;
+}
+
+static inline void put_own(struct client *c, unsigned key)
+{
     int status;
     unsigned id = ++c->w->values;
     CHECK(id < VALUES);
-    own_path(c, key, path);
     struct str value = make_value(c->w, id, c->value);
-    if (!ask(c, "PUT", path, "", value, choose(c, 2) ? SIGNED : UNSIGNED, &status)) {
-        settle(c, key, id);
-        return;
-    }
+    if (!change(c, "PUT", key, id, value, choose(c, 2) ? SIGNED : UNSIGNED, &status)) return;
     CHECK(status == 200);
     check_etag(c, value);
     c->own[key] = id;
@@ -201,13 +210,8 @@ static inline void put_own(struct client *c, unsigned key)
 
 static inline void delete_own(struct client *c, unsigned key)
 {
-    char path[64];
     int status;
-    own_path(c, key, path);
-    if (!ask(c, "DELETE", path, "", STR(""), SIGNED, &status)) {
-        settle(c, key, 0);
-        return;
-    }
+    if (!change(c, "DELETE", key, 0, STR(""), SIGNED, &status)) return;
     CHECK(status == 204);
     c->own[key] = 0;
 }
