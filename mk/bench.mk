@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-extents bench-auth bench-object
+.PHONY: bench-extents bench-auth bench-object bench-commit
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -17,3 +17,7 @@ bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
 
 bench-object: $(OUT)/bench/object_bench ## measure the object layer over the store in memory
 	@$<
+
+bench-commit: $(OUT)/bench/commit_bench ## measure durable commits in BENCH_DIR (build/bench)
+	@mkdir -p $(BENCH_DIR)
+	@$< $(BENCH_DIR)

@@ -206,7 +206,8 @@ void engine_close(struct store *s)
         if (!r) r = extents_settle_frees(e->extents);
         if (!r) rt_work("store-close", save_clean, e);
     }
-    extents_close(e->extents);
+    /* The runtime may have ended in the middle of a collection: what that fiber holds is never given back. */
+    if (!e->collecting) extents_close(e->extents);
     e->extents = NULL;
     rt_work("store-close", close_files, e);
     *s = (struct store){NULL, NULL};
