@@ -171,34 +171,6 @@ void writer_published(struct blob_writer *bw)
 
 /* ---- reading ---- */
 
-static err open_reader(struct blobs *b, uint64_t id, struct blob_reader **out)
-{
-    struct engine *e = engine_of_blobs(b);
-    CHECK_MAGIC(e, ENGINE_MAGIC);
-    char key[INNER_KEY_MAX];
-    struct cell *c;
-    err r = cells_pin(e->cells, inner_key(key, INNER_BLOB, id), CELL_BLOB, &c);
-    if (r) return r;
-    struct engine_reader *rd = calloc(1, sizeof *rd);
-    cells_lock(e->cells);
-    /* Gone for readers once the commit that took the last reference is visible, not before. */
-    bool there = c->present || c->dead_seq > atomic_load(&e->visible);
-    uint64_t size = c->blob.size;
-    cells_unlock(e->cells);
-    if (!rd || !there) {
-        free(rd);
-        cells_unpin(e->cells, c);
-        return there ? ERR_NO_MEMORY : ERR_NOT_FOUND;
-    }
-    rd->r = (struct blob_reader){.blobs = b, .id = id, .size = size};
-    rd->magic = READER_MAGIC;
-    rd->e = e;
-    rd->cell = c;
-    rd->window = WINDOW_MIN;
-    *out = &rd->r;
-    return ERR_OK;
-}
-
 static err corrupt(struct engine_reader *r, const char *where)
 {
     atomic_fetch_add(&r->e->counts.corrupt_blocks, 1);
@@ -244,8 +216,9 @@ static err locate(struct engine_reader *r)
         /* The segment went: the entry has changed, or the log has lost it. */
         cells_lock(r->e->cells);
         bool same = r->cell->blob.where == BLOB_INLINE && r->cell->blob.segment == b.segment;
+        bool dead = !r->cell->present;
         cells_unlock(r->e->cells);
-        if (same) return corrupt(r, "log, segment missing");
+        if (same) return dead ? ERR_NOT_FOUND : corrupt(r, "log, segment missing");
     }
 }
 
@@ -323,6 +296,40 @@ static void close_reader(struct blob_reader *br)
     cells_unpin(r->e->cells, r->cell);
     free(r->buf);
     free(r);
+}
+
+static err open_reader(struct blobs *b, uint64_t id, struct blob_reader **out)
+{
+    struct engine *e = engine_of_blobs(b);
+    CHECK_MAGIC(e, ENGINE_MAGIC);
+    char key[INNER_KEY_MAX];
+    struct cell *c;
+    err r = cells_pin(e->cells, inner_key(key, INNER_BLOB, id), CELL_BLOB, &c);
+    if (r) return r;
+    struct engine_reader *rd = calloc(1, sizeof *rd);
+    cells_lock(e->cells);
+    /* Gone for readers once the commit that took the last reference is visible, not before. */
+    bool there = c->present || c->dead_seq > atomic_load(&e->visible);
+    uint64_t size = c->blob.size;
+    cells_unlock(e->cells);
+    if (!rd || !there) {
+        free(rd);
+        cells_unpin(e->cells, c);
+        return there ? ERR_NO_MEMORY : ERR_NOT_FOUND;
+    }
+    rd->r = (struct blob_reader){.blobs = b, .id = id, .size = size};
+    rd->magic = READER_MAGIC;
+    rd->e = e;
+    rd->cell = c;
+    rd->window = WINDOW_MIN;
+    /* A small body is taken now: the pin keeps extents, but not the log's segment once the blob is deleted.
+     * Damage is for who asks for the bytes. */
+    if (locate(rd) == ERR_NOT_FOUND) {
+        close_reader(&rd->r);
+        return ERR_NOT_FOUND;
+    }
+    *out = &rd->r;
+    return ERR_OK;
 }
 
 const struct blob_ops engine_blob_ops = {create, write_bytes, seal, abandon, open_reader, view, close_reader};

@@ -66,6 +66,7 @@ static inline err engine_dir_try(struct store *s, bool read_only, char why[512])
 struct engine_crowd {
     struct rt *rt;
     void (*fn)(void *arg, unsigned i);
+    void (*last)(void *arg); /* run by the fiber that ends last, before the loops end; may be NULL */
     void *arg;
     _Atomic unsigned next, left;
 };
@@ -74,17 +75,25 @@ static inline void engine_crowd_fiber(void *p)
 {
     struct engine_crowd *c = p;
     c->fn(c->arg, atomic_fetch_add(&c->next, 1));
-    if (atomic_fetch_sub(&c->left, 1) == 1) rt_stop(c->rt);
+    if (atomic_fetch_sub(&c->left, 1) > 1) return;
+    if (c->last) c->last(c->arg);
+    rt_stop(c->rt);
 }
 
-static inline void engine_parallel(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
+static inline void engine_parallel_then(unsigned n, void (*fn)(void *arg, unsigned i),
+                                        void (*last)(void *arg), void *arg)
 {
-    struct engine_crowd c = {.fn = fn, .arg = arg, .left = n};
+    struct engine_crowd c = {.fn = fn, .last = last, .arg = arg, .left = n};
     ASSERT(rt_new(&(struct rt_options){.backend = RT_EPOLL, .loops = 2, .watchdog_ns = -1}, &c.rt) == ERR_OK);
     for (unsigned i = 0; i < n; i++)
         ASSERT(rt_spawn(rt_loop_at(c.rt, i % rt_loops(c.rt)), "crowd", engine_crowd_fiber, &c));
     rt_run(c.rt);
     rt_free(c.rt);
+}
+
+static inline void engine_parallel(unsigned n, void (*fn)(void *arg, unsigned i), void *arg)
+{
+    engine_parallel_then(n, fn, NULL, arg);
 }
 
 /* ---- damage ---- */

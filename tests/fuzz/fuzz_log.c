@@ -1,5 +1,6 @@
-/* Any bytes as a segment of the log: headers, records, operations. What decodes, encodes to the same bytes again; nothing
- * reads beyond its input. The checksums are mended first, or nothing would ever get past them. */
+/* Any bytes as a segment of the log: headers, records, operations. What decodes, encodes to the same bytes
+ * again; nothing reads beyond its input. The checksums are mended first, or nothing would ever get past them.
+ */
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "store/log_int.h"
@@ -49,10 +50,16 @@ static err on_record(void *arg, const struct log_record *r)
     return ERR_OK;
 }
 
-/* The input is a sequence of: length (2 bytes), commits (1 byte), that much payload. Laid out as records of a segment. */
+/* The input is a sequence of: length (2 bytes), commits (1 byte), that much payload. Laid out as records of a
+ * segment. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct log_segment_head h = {.segment = 1, .epoch = 1, .first_seq = 1, .bytes = 64 * LOG_ALIGN, .nonce = 7}, back;
+    struct log_segment_head h = {.segment = 1,
+                                 .epoch = 1,
+                                 .first_seq = 1,
+                                 .bytes = 64 * LOG_ALIGN,
+                                 .nonce = 7},
+                            back;
     unsigned char *segment = log_alloc(h.bytes), block[LOG_ALIGN];
     struct arena *a = arena_new((size_t)64 << 20);
     memset(segment, 0, h.bytes);
