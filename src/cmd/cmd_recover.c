@@ -1,11 +1,12 @@
 #include "cmd/cmd_store.h"
+#include "object/object.h"
 
 static int report(struct recover_report *r, bool json)
 {
     const struct cmd_number numbers[] = {
-        {"log_records", r->log_records, false},  {"extents", r->extents, false},
-        {"entries", r->entries, false},          {"blobs", r->blobs, false},
-        {"lost_records", r->lost_records, true},
+        {"log_records", r->log_records, false}, {"extents", r->extents, false},
+        {"entries", r->entries, false},         {"blobs", r->blobs, false},
+        {"salvaged", r->salvaged, false},       {"lost_records", r->lost_records, true},
     };
     cmd_report(r->lost_records ? "findings" : "recovered", numbers, sizeof numbers / sizeof *numbers,
                buf_view(&r->lines), json);
@@ -22,7 +23,10 @@ static int run(const struct command *self, int argc, char **argv)
     struct cmd_progress progress;
     struct recover_report r = {0};
     char why[512] = "the recovery failed";
-    err e = engine_recover(config_z(c, SET_DATA), cmd_progress_start(&progress), &r, why);
+    struct recover_options o = {.dir = config_z(c, SET_DATA),
+                                .progress = cmd_progress_start(&progress),
+                                .entry = objects_check_entry};
+    err e = engine_recover(&o, &r, why);
     cmd_progress_end(&progress);
     code = e ? cmd_refuse(why, CMD_CANNOT) : report(&r, json);
     buf_free(&r.lines);

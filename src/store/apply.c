@@ -153,10 +153,9 @@ static err apply_refs(struct apply *a, uint64_t seq, const struct log_op *op, st
     /* What a damaged store has lost can still be let go. */
     if (!c->present) return ERR_OK;
     cells_lock(a->e->cells);
-    if (op->kind == TXN_REF)
-        c->blob.refs++;
-    else if (--c->blob.refs == 0)
-        cells_note_dead(a->e->cells, c, seq);
+    uint64_t *refs = &c->blob.refs;
+    *refs = op->kind == TXN_REF ? *refs + 1 : op->kind == TXN_UNREF ? *refs - 1 : op->refs;
+    if (*refs == 0) cells_note_dead(a->e->cells, c, seq);
     cells_unlock(a->e->cells);
     if (c->present) {
         put_entry(a, seq, c);
@@ -246,6 +245,7 @@ err apply_op(struct apply *a, uint64_t seq, const struct log_op *op, struct log_
         return apply_publish(a, seq, op);
     case TXN_REF:
     case TXN_UNREF:
+    case LOG_REFS:
         return apply_refs(a, seq, op, freed);
     case LOG_MOVE:
         return apply_move(a, seq, op, freed);

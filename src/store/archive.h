@@ -23,6 +23,7 @@ err archive_snapshot(struct archive *a, struct view *v);
 
 /* ---- reading everything back, in order: entries first ---- */
 struct archive_reader {
+    void (*snapshot)(void *arg, uint64_t seq); /* before its entries; not called when there is none */
     err (*entry)(void *arg, uint64_t snapshot_seq, struct str key, uint64_t seq, struct str value);
     err (*record)(void *arg, uint64_t first_seq, uint32_t commits, struct str payload);
     /* A frame or file that does not verify: said, and passed over. */

@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "sys/sys.h"
 
+#include <errno.h>
+
 #define NAMES_MAX 65536u
 #define PATH_SIZE 4200
 
@@ -31,7 +33,8 @@ static err list_names(const char *dir, const char *suffix, struct names *out)
 {
     *out = (struct names){.suffix = suffix, .v = calloc(NAMES_MAX, sizeof *out->v)};
     if (!out->v) return ERR_NO_MEMORY;
-    sys->list(dir, see, out); /* no such folder: nothing was ever collected */
+    int rc = sys->list(dir, see, out);
+    if (rc < 0 && rc != -ENOENT) return err_of_errno(-rc); /* no such folder: nothing was ever collected */
     if (out->n) qsort(out->v, out->n, sizeof *out->v, ascending);
     return ERR_OK;
 }
@@ -147,6 +150,7 @@ static err read_newest_snapshot(const char *dir, const uint8_t store_id[16], con
         snprintf(path, sizeof path, "%s/%016llx.snap", dir, (unsigned long long)seq);
         e = read_snapshot(path, store_id, seq, NULL);
         if (!e) {
+            r->snapshot(r->arg, seq);
             e = read_snapshot(path, store_id, seq, r);
             *last = seq;
             break;

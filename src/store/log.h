@@ -49,8 +49,6 @@ void log_start_at(struct log *l, uint64_t next_seq);
 /* A buffer for a record: LOG_ALIGN-aligned; free(). */
 unsigned char *log_alloc(size_t n);
 
-/* Recovery: the folder is emptied into DIR/log.old-<time>, and a first segment begins at next_seq. */
-err log_restart(struct log *l, uint64_t next_seq, int64_t time_ms);
 /* The identity that most of the log's segments agree on, when the superblock is lost. ERR_NOT_FOUND. */
 err log_identity(const char *dir, uint8_t store_id[16], uint64_t *epoch);
 

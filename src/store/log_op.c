@@ -96,6 +96,10 @@ void log_op_encode(struct buf *out, struct log_op *op)
     case TXN_UNREF:
         buf_le64(out, op->blob);
         return;
+    case LOG_REFS:
+        buf_le64(out, op->blob);
+        buf_varint(out, op->refs);
+        return;
     case LOG_FREE:
         buf_le64(out, op->blob);
         log_places_encode(out, op->places, op->nplaces);
@@ -158,6 +162,10 @@ static err decode_fields(struct rd *r, const char *base, struct arena *a, struct
     case TXN_REF:
     case TXN_UNREF:
         op->blob = rd_le64(r);
+        return ERR_OK;
+    case LOG_REFS:
+        op->blob = rd_le64(r);
+        op->refs = rd_varint(r);
         return ERR_OK;
     case LOG_FREE:
         op->blob = rd_le64(r);

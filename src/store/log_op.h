@@ -19,6 +19,7 @@ enum {
         7, /* the extents of a blob whose last reference went with this commit: replay frees them again */
     LOG_MOVE =
         8, /* a blob's bytes left the log for extents; no places: they were found damaged and are lost */
+    LOG_REFS = 9, /* check set a blob's references to what entries hold; 0: as if the last one went */
 };
 
 enum log_body {
@@ -32,8 +33,9 @@ struct log_op {
     struct str key, value;           /* PUT, DEL, ADD */
     unsigned n;                      /* ADD: numbers */
     int64_t delta[IDX_COUNTERS_MAX]; /* ADD */
-    uint64_t blob;                   /* PUBLISH, REF, UNREF, FREE, MOVE */
+    uint64_t blob;                   /* PUBLISH, REF, UNREF, FREE, MOVE, REFS */
     uint64_t size;                   /* PUBLISH */
+    uint64_t refs;                   /* REFS */
     enum log_body where;             /* PUBLISH */
     struct str owner;                /* PUBLISH inline: kept for the extent that the body moves to */
     struct str body;                 /* PUBLISH inline */

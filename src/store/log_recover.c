@@ -46,17 +46,3 @@ err log_identity(const char *dir, uint8_t store_id[16], uint64_t *epoch)
     *epoch = i.epoch;
     return ERR_OK;
 }
-
-err log_restart(struct log *l, uint64_t next_seq, int64_t time_ms)
-{
-    char to[LOG_PATH_MAX];
-    snprintf(to, sizeof to, "%.3900s/log.old-%lld", l->o.dir, (long long)time_ms);
-    int rc = sys->rename(l->dir, to);
-    if (rc >= 0) rc = sys->mkdir(l->dir, 0700);
-    if (rc >= 0) rc = sys->fsync_dir(l->o.dir);
-    if (rc < 0) return err_of_errno(-rc);
-    while (l->n > 0) log_segment_free(l->segments[--l->n]);
-    while (l->nspares > 0) free(l->spares[--l->nspares]);
-    l->next_seq = next_seq;
-    return log_segment_begin(l, 2 * LOG_ALIGN);
-}

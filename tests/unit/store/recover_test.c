@@ -1,0 +1,452 @@
+/* Recovery: the index made again is the index that was, entry by entry, whatever happened on the way; after
+ * damage, all that the rest still says. */
+#include "data_dir.h"
+
+static int setup(void **state)
+{
+    (void)state;
+    dir_make();
+    shop_fill();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    engine_dir_remove();
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static bool says(const struct recover_report *r, const char *text)
+{
+    size_t at;
+    bool found = str_find(buf_view(&r->lines), str_c(text), &at);
+    if (!found) fprintf(stderr, "no \"%s\" in:\n%.*s", text, STR_FMT(buf_view(&r->lines)));
+    return found;
+}
+
+static unsigned dirs_like(const char *prefix)
+{
+    struct names_of f = names_in(".", "");
+    unsigned n = 0;
+    for (unsigned i = 0; i < f.n; i++) n += strncmp(f.name[i], prefix, strlen(prefix)) == 0;
+    return n;
+}
+
+static void recovers_without_loss(void)
+{
+    struct recover_report r = recover_run();
+    if (r.lost_records || r.salvaged) fprintf(stderr, "%.*s", STR_FMT(buf_view(&r.lines)));
+    assert_true(r.lost_records == 0 && r.salvaged == 0);
+    assert_true(r.entries > 150 && r.blobs > 100 && r.extents > 50);
+    buf_free(&r.lines);
+}
+
+/* ---- whole archive and log ---- */
+
+static void test_deleted_index(void **state)
+{
+    (void)state;
+    struct buf before;
+    index_read(&before);
+    dir_drop("index");
+    recovers_without_loss();
+    index_same(&before);
+    buf_free(&before);
+    assert_int_equal(shop_kept(), SHOP_ROUNDS);
+    check_clean();
+    assert_int_equal(dirs_like("index.old-"), 0);
+    assert_int_equal(dirs_like("log.old-"), 0);
+}
+
+static void test_old_index_is_set_aside(void **state)
+{
+    (void)state;
+    struct buf before;
+    index_read(&before);
+    recovers_without_loss();
+    recovers_without_loss();
+    index_same(&before);
+    buf_free(&before);
+    assert_int_equal(dirs_like("index.old-"), 2);
+    check_clean();
+}
+
+static void test_with_a_snapshot(void **state)
+{
+    (void)state;
+    struct store s;
+    engine_dir_open(&s, NULL);
+    assert_int_equal(archive_snapshot(engine_of(&s)->archive, engine_of(&s)->view), ERR_OK);
+    engine_close(&s);
+    struct shop w;
+    shop_open(&w);
+    for (unsigned i = 0; i < 30; i++) shop_put(&w, "plain", "later", i, shop_size(i));
+    shop_delete(&w, "plain", "keep/7");
+    shop_close(&w);
+    struct buf before;
+    index_read(&before);
+    dir_drop("index");
+    recovers_without_loss();
+    index_same(&before);
+    buf_free(&before);
+    assert_int_equal(shop_kept(), SHOP_ROUNDS - 1);
+    check_clean();
+}
+
+static void crashing_load(void)
+{
+    struct shop w;
+    shop_open(&w);
+    for (unsigned i = 0; i < 20; i++) shop_put(&w, "plain", "again", 500 + i, shop_size(i));
+    shop_delete(&w, "plain", "keep/6"); /* its extents are not freed yet */
+    _exit(0);
+}
+
+/* What the log took and the index never saw is there too; what was deleted is not. */
+static void test_after_a_crash(void **state)
+{
+    (void)state;
+    assert_int_equal(in_process("load", 0), 0);
+    dir_drop("index");
+    recovers_without_loss();
+    struct shop w;
+    shop_open(&w);
+    assert_int_equal(shop_get(&w, "plain", "again", 519, shop_size(19)), ERR_OK);
+    assert_int_equal(shop_get(&w, "plain", "keep/6", 6, shop_size(6)), ERR_NO_SUCH_KEY);
+    shop_close(&w);
+    check_clean();
+    assert_int_equal(shop_kept(), SHOP_ROUNDS - 1);
+}
+
+static void test_lost_superblock(void **state)
+{
+    (void)state;
+    struct buf before;
+    index_read(&before);
+    dir_drop("ingot.super");
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records == 0 && says(&r, "written anew"));
+    buf_free(&r.lines);
+    index_same(&before);
+    buf_free(&before);
+    check_clean();
+    struct shop w;
+    shop_open(&w); /* blob ids go on above all that were used */
+    for (unsigned i = 0; i < 10; i++) shop_put(&w, "plain", "new", i, 100);
+    shop_close(&w);
+    assert_int_equal(shop_kept(), SHOP_ROUNDS);
+    check_clean();
+}
+
+/* ---- a crash, or an error, at any call of recovery ---- */
+
+static struct sys_ops dying;
+static uint64_t calls_left;
+
+static void tick(void)
+{
+    if (calls_left-- == 0) _exit(0);
+}
+static int dying_rename(const char *from, const char *to)
+{
+    tick();
+    return sys_real.rename(from, to);
+}
+static int dying_fsync_dir(const char *path)
+{
+    tick();
+    return sys_real.fsync_dir(path);
+}
+static int dying_open(const char *path, int flags, unsigned mode)
+{
+    tick();
+    return sys_real.open(path, flags, mode);
+}
+static ssize_t dying_pwrite(int fd, const void *p, size_t n, uint64_t off)
+{
+    tick();
+    return sys_real.pwrite(fd, p, n, off);
+}
+static int dying_unlink(const char *path)
+{
+    tick();
+    return sys_real.unlink(path);
+}
+
+static void recover_and_die(uint64_t k)
+{
+    calls_left = k;
+    dying = sys_real;
+    dying.rename = dying_rename;
+    dying.fsync_dir = dying_fsync_dir;
+    dying.open = dying_open;
+    dying.pwrite = dying_pwrite;
+    dying.unlink = dying_unlink;
+    sys = &dying;
+    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry};
+    struct recover_report r;
+    char why[512];
+    engine_recover(&o, &r, why);
+    _exit(7); /* it came to its end */
+}
+
+/* Ends with the k-th call. false: there were not so many. */
+static bool recover_dies_at(uint64_t k)
+{
+    int code = in_process("die", k);
+    ASSERT(code == 0 || code == 7);
+    return code == 0;
+}
+
+static void copy_dir(const char *from, const char *to)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s && cp -a %s %s", to, from, to);
+    ASSERT(system(command) == 0);
+}
+
+/* plant: NULL, or damage that recovery mends. In each round a fresh copy of the same directory. */
+static void crashes_everywhere(void (*plant)(void), uint64_t step)
+{
+    struct buf before;
+    char original[64], copy[64];
+    snprintf(original, sizeof original, "%s", engine_dir);
+    snprintf(copy, sizeof copy, "%.50s-copy", engine_dir);
+    index_read(&before);
+    if (plant) plant();
+    bool more = true;
+    uint64_t rounds = 0;
+    for (uint64_t k = 0; more; k += step) {
+        copy_dir(original, copy);
+        snprintf(engine_dir, sizeof engine_dir, "%s", copy);
+        more = recover_dies_at(k);
+        recover_dies_at(k + step); /* and again, before it ends */
+        recovers_without_loss();
+        ASSERT(shop_kept() == SHOP_ROUNDS);
+        check_clean();
+        rounds++;
+        snprintf(engine_dir, sizeof engine_dir, "%s", original);
+    }
+    copy_dir(original, copy);
+    engine_dir_remove();
+    ASSERT(rename(copy, original) == 0);
+    recovers_without_loss();
+    if (!plant) index_same(&before);
+    buf_free(&before);
+    print_message("%llu crashes\n", (unsigned long long)rounds);
+    assert_true(rounds > 10);
+}
+
+static void test_crashes(void **state)
+{
+    (void)state;
+    crashes_everywhere(NULL, 1);
+}
+
+static void drop_archive(void)
+{
+    dir_drop("archive");
+}
+
+static void test_crashes_with_damaged_archive(void **state)
+{
+    (void)state;
+    crashes_everywhere(drop_archive, 2);
+}
+
+/* In a segment that is not the last, so that it is not taken for a torn tail. */
+static void flip_old_segment(void)
+{
+    struct names_of f = names_in("log", ".log");
+    unsigned first = 0;
+    while (strncmp(f.name[first], "free-", 5) == 0) first++;
+    char path[256], name[128];
+    snprintf(name, sizeof name, "log/%s", f.name[first]);
+    dir_path(name, path);
+    engine_flip(path, 4096 + 70);
+}
+
+static void test_crashes_with_damaged_log(void **state)
+{
+    (void)state;
+    crashes_everywhere(flip_old_segment, 3);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    bool hit = true;
+    for (uint64_t k = 0; hit; k += 7) {
+        struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry};
+        struct recover_report r;
+        char why[512];
+        sys_fault_install(k, SYS_FAULT_EIO);
+        err e = engine_recover(&o, &r, why);
+        hit = sys_fault_hit();
+        sys_fault_remove();
+        assert_true(e == ERR_OK || why[0]);
+        /* A read error is not taken for a hole that recovery may leave behind. */
+        assert_true(e != ERR_OK || r.lost_records == 0);
+        buf_free(&r.lines);
+    }
+    recovers_without_loss();
+    assert_int_equal(shop_kept(), SHOP_ROUNDS);
+    check_clean();
+}
+
+/* ---- damage ---- */
+
+/* The archive is gone, the old index is not: nothing is lost, and history is whole again. */
+static void test_lost_archive(void **state)
+{
+    (void)state;
+    struct buf before;
+    index_read(&before);
+    dir_drop("archive");
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records == 0 && says(&r, "the old index is whole"));
+    buf_free(&r.lines);
+    check_clean();
+    index_same(&before);
+    dir_drop("index");
+    recovers_without_loss();
+    index_same(&before);
+    buf_free(&before);
+    assert_int_equal(shop_kept(), SHOP_ROUNDS);
+}
+
+/* Archive and index are gone: extents give back what the log does not say. */
+static void test_lost_archive_and_index(void **state)
+{
+    (void)state;
+    dir_drop("archive");
+    dir_drop("index");
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records > 100 && r.salvaged > 20);
+    assert_true(says(&r, "are lost") &&
+                says(&r, "salvaged from its extents: shard 1 'o' keep/6, 300000 bytes"));
+    buf_free(&r.lines);
+    struct check_report c = check_run(true, true);
+    assert_true(c.missing_blobs == 0 && c.corrupt_blobs == 0 && c.wrong_counters == 0 &&
+                c.wrong_refcounts == 0 && c.log_errors == 0);
+    buf_free(&c.lines);
+    check_clean();
+}
+
+/* Deletes an object whose extents a reader still holds: they are on disk when the process dies. */
+static void delete_under_reader(void)
+{
+    struct shop w;
+    shop_open(&w);
+    struct obj_get_in in = {.bucket = STR("plain"), .key = STR("keep/6")};
+    struct obj_get_out g;
+    struct str some;
+    ASSERT(obj_get(w.o, w.a, &in, &g) == ERR_OK && body_next(g.body, &some) == ERR_OK);
+    shop_delete(&w, "plain", "keep/6");
+    _exit(0);
+}
+
+static bool find_extent(void *arg, const struct extent_visit *v)
+{
+    struct extent_visit *found = arg;
+    if (v->blob_id == found->blob_id) *found = *v;
+    return true;
+}
+
+static uint64_t deleted_blob;
+
+static void note_blob(void *ctx, uint64_t blob, uint64_t min_size)
+{
+    (void)ctx, (void)min_size;
+    deleted_blob = blob;
+}
+
+/* Fills key with that of keep/6, notes its blob, and deletes it while its extents must stay. */
+static void delete_with_bytes_left(char key[15])
+{
+    struct shop w;
+    struct bucket_info b;
+    struct str value;
+    shop_open(&w);
+    assert_int_equal(bucket_get(w.o, w.a, STR("plain"), &b), ERR_OK);
+    put_be64(key, b.id);
+    memcpy(key + 8, "okeep/6", 7);
+    assert_int_equal(idx_get(w.s.idx, w.a, str_of(key, 15), &value, NULL), ERR_OK);
+    assert_true(objects_check_entry(NULL, str_of(key, 15), value, note_blob, NULL, NULL) && deleted_blob);
+    shop_close(&w);
+    assert_int_equal(in_process("delete", 0), 0);
+}
+
+static void stays_deleted(const char key[15])
+{
+    struct store s;
+    struct arena *a = arena_new(0);
+    struct str value;
+    struct extent_visit v = {.blob_id = deleted_blob};
+    engine_dir_open(&s, &(struct engine_options){.read_only = true});
+    assert_int_equal(idx_get(s.idx, a, str_of(key, 15), &value, NULL), ERR_NOT_FOUND);
+    assert_int_equal(extents_scan(engine_of(&s)->extents, false, find_extent, NULL, &v), ERR_OK);
+    assert_true(v.blob_size == 300000); /* or this test would show nothing */
+    engine_close(&s);
+    arena_free(a);
+}
+
+/* Its bytes are there and say whose they are; archive and index, which would say that it is gone, are not:
+ * one record of its deletion is enough for it to stay deleted. */
+static void test_deleted_stays_deleted(void **state)
+{
+    (void)state;
+    char key[15];
+    size_t at;
+    delete_with_bytes_left(key);
+    dir_drop("archive");
+    dir_drop("index");
+    struct recover_report r = recover_run();
+    assert_true(r.salvaged > 20 && says(&r, "'o' keep/13, 300000 bytes"));
+    assert_false(str_find(buf_view(&r.lines), STR("keep/6,"), &at));
+    buf_free(&r.lines);
+    stays_deleted(key);
+}
+
+/* As after a crash between setting the damaged log aside and beginning a new one: no record of the deletion
+ * is left, but the snapshot is whole, so nothing is missing and nothing comes back. */
+static void test_deleted_stays_deleted_without_log(void **state)
+{
+    (void)state;
+    char key[15];
+    delete_with_bytes_left(key);
+    flip_old_segment();
+    recovers_without_loss();
+    dir_drop("log");
+    recovers_without_loss();
+    stays_deleted(key);
+    check_clean();
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t number;
+    log_setup(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT, -1);
+    if (is_role(argc, argv, "load", &number)) crashing_load();
+    if (is_role(argc, argv, "delete", &number)) delete_under_reader();
+    if (is_role(argc, argv, "die", &number)) recover_and_die(number);
+    const struct CMUnitTest tests[] = {
+        TEST(test_deleted_index),
+        TEST(test_old_index_is_set_aside),
+        TEST(test_with_a_snapshot),
+        TEST(test_after_a_crash),
+        TEST(test_lost_superblock),
+        TEST(test_crashes),
+        TEST(test_crashes_with_damaged_archive),
+        TEST(test_crashes_with_damaged_log),
+        TEST(test_errors),
+        TEST(test_lost_archive),
+        TEST(test_lost_archive_and_index),
+        TEST(test_deleted_stays_deleted),
+        TEST(test_deleted_stays_deleted_without_log),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
