@@ -22,6 +22,13 @@ static void add(const struct entry *en, unsigned i, int64_t delta)
     en->count(en->ctx, key_str(&k), i, delta);
 }
 
+/* Counters that nothing counts towards must be zero: they are named, so that this is looked at. */
+static bool counters_ok(const struct entry *en)
+{
+    if (en->count) en->count(en->ctx, en->key, 0, 0);
+    return en->key.n == KEY_HEAD;
+}
+
 static void refer(const struct entry *en, const struct piece *v, size_t n)
 {
     for (size_t i = 0; en->ref && i < n; i++) en->ref(en->ctx, v[i].blob, v[i].off + v[i].len);
@@ -115,6 +122,7 @@ static bool bucket_ok(const struct entry *en)
     case KEY_GUARD:
         return guard_decode(en->value, &g) == ERR_OK;
     case KEY_COUNTERS:
+        return counters_ok(en);
     case KEY_CONFIG:
         return true;
     case KEY_CURRENT:

@@ -1,10 +1,10 @@
 /* What the files of recovery share. See store.h for what it promises.
  *
  *   recover.c          the order of things, which is what makes a crash at any moment harmless
- *   recover_build.c    an index out of archive and log (or of the old index, where these have holes), beside
- * the old one recover_salvage.c  after damage: extents say what no record says any more recover_count.c after
- * damage: references, counters and live bytes are what the entries say recover_log.c      a damaged log is
- * emptied and begun anew
+ *   recover_build.c    an index out of archive and log, or of the old index where these have holes
+ *   recover_salvage.c  after damage: extents say what no record says any more
+ *   recover_count.c    after damage: references, counters and live bytes are what the entries say
+ *   recover_log.c      a damaged log is emptied and begun anew
  */
 #ifndef STORE_RECOVER_INT_H
 #define STORE_RECOVER_INT_H

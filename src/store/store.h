@@ -82,24 +82,25 @@ err engine_check(const struct check_options *o, struct check_report *out, char w
 struct recover_options {
     const char *dir;
     struct store_progress progress;
-    /* As in check_options: after damage, references and counters are counted again, and what extents say of their owner
-     * is judged. */
+    /* As in check_options: after damage, references and counters are counted again, and what extents say of
+     * their owner is judged. */
     bool (*entry)(void *arg, struct str key, struct str value,
                   void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
                   void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta), void *ctx);
     void *arg;
 };
 struct recover_report {
-    uint64_t log_records; /* commits applied from archive and log, beside those in the snapshot */
+    uint64_t log_records;             /* commits applied from archive and log, beside those in the snapshot */
     uint64_t extents, entries, blobs; /* of the new index */
-    uint64_t lost_records; /* commits that are nowhere, and bodies that were lost with the log */
-    uint64_t salvaged; /* entries that extents gave back */
+    uint64_t lost_records;            /* commits that are nowhere, and bodies that were lost with the log */
+    uint64_t salvaged;                /* entries that extents gave back */
     struct buf lines;
 };
-/* Rebuild the index from archive, log and extents alone, beside the old one, which is set aside as index.old-<time>. With
- * archive and log whole the result is what the index was, and nothing deleted comes back. Where they have holes, the old
- * index helps if it is whole, then extents; what was lost and what was salvaged is said, and a log that the server would
- * refuse is set aside as log.old-<time>. May be repeated after a crash at any moment. */
+/* Rebuild the index from archive, log and extents alone, beside the old one, which is set aside as
+ * index.old-<time>. With archive and log whole the result is what the index was, and nothing deleted comes
+ * back. Where they have holes, the old index helps if it is whole, then extents; what was lost and what was
+ * salvaged is said, and a log that the server would refuse is set aside as log.old-<time>. May be repeated
+ * after a crash at any moment. */
 err engine_recover(const struct recover_options *o, struct recover_report *out, char why[512]);
 
 #endif

@@ -161,11 +161,12 @@ static void test_serve(void **state)
 
     char cmd[128], why[512];
     struct recover_report r;
+    struct recover_options ro = {.dir = engine_dir, .entry = check_entry};
     snprintf(cmd, sizeof cmd, "%s/index", engine_dir);
     nftw(cmd, engine_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     assert_int_equal(engine_open(&(struct engine_options){.dir = engine_dir}, &store, why), ERR_CORRUPT);
     assert_non_null(strstr(why, "ingot recover"));
-    assert_int_equal(engine_recover(engine_dir, (struct store_progress){NULL, NULL}, &r, why), ERR_OK);
+    assert_int_equal(engine_recover(&ro, &r, why), ERR_OK);
     assert_int_equal(r.lost_records, 0);
     buf_free(&r.lines);
     engine_dir_open(&store, &small_log);
