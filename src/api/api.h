@@ -54,6 +54,7 @@ struct api_request {
     bool
         query_auth; /* the query carries a signature: its x-amz-* parameters stand for headers (api_header) */
     struct api_source source; /* set by the rules of copies */
+    bool source_missing;      /* the bucket that does not exist is the source's */
     const struct auth_identity *who;
     struct body *body;       /* the payload after aws-chunked decoding and hash checks; set by auth */
     int64_t payload_length;  /* decoded length, -1 unknown */

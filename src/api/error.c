@@ -36,7 +36,8 @@ static void error_document(const struct api_request *rq, err e, struct str detai
     /* What a copy does not find is its source. */
     struct str key = rq->source.key.n && e != ERR_METHOD_NOT_ALLOWED ? rq->source.key : rq->key;
     if (names_key(e) && key.n) xml_elem(b, "Key", key);
-    if (names_bucket(e) && rq->bucket.n) xml_elem(b, "BucketName", rq->bucket);
+    struct str bucket = rq->source_missing ? rq->source.bucket : rq->bucket;
+    if (names_bucket(e) && bucket.n) xml_elem(b, "BucketName", bucket);
     elem(b, "Resource", rq->x->path);
     xml_elem(b, "RequestId", rq->x->id);
     xml_elem(b, "HostId", api_host_id(rq->api));

@@ -2,6 +2,7 @@
  * live in another shard); bytes never change, so all that a commit needs of it is that the bytes still exist,
  * which taking the reference checks. */
 #include "object/internal.h"
+#include "base/log.h"
 
 #define ROUNDS_MAX 16 /* of a source that changes while we hash it */
 
@@ -17,6 +18,26 @@ err copy_source(struct objects *o, struct arena *a, struct str bucket, struct st
     const struct rec *r = &out->found.rec;
     if (r->kind == REC_MARKER) return version_id.n ? ERR_INVALID_REQUEST : ERR_NO_SUCH_KEY;
     return cond_source(cond, str_of(text, etag_text(r->md5, r->parts, text)), r->modified_ms);
+}
+
+err copy_source_whole(struct objects *o, struct arena *a, struct str key, struct str version_id,
+                      const struct source *src)
+{
+    const struct rec *r = &src->found.rec;
+    struct piece *v;
+    size_t n;
+    struct body *b;
+    struct found now;
+    err e = data_pieces(o, a, src->bucket.id, r, 0, r->size, &v, &n);
+    if (!e) e = data_open(o, a, v, n, &b);
+    if (!e) body_close(b);
+    if (e != ERR_NOT_FOUND) return e;
+    /* Bytes go after their record does: one that is still there should have them. */
+    e = version_find(o, a, src->bucket.id, key, version_id, &now);
+    if (e || !vid_eq(&now.rec.vid, &r->vid)) return ERR_OK;
+    LOG_ERROR("the bytes of a copy's source are missing", LF_U("bucket-id", src->bucket.id), LF_S("key", key),
+              LF_U("seq", src->found.seq));
+    return ERR_CORRUPT;
 }
 
 struct copying {
@@ -130,6 +151,8 @@ static err build(struct mut *m, void *arg)
     if (!e) e = cond_write(&in->cond, cur.value.p && cur.rec.kind == REC_OBJECT ? &cur.rec : NULL);
     if (!e) e = copy_source(m->o, m->a, in->src_bucket, in->src_key, in->src_version_id, &in->src_cond, &src);
     if (!e && !vid_eq(&src.found.rec.vid, &c->src.found.rec.vid)) return ERR_NOT_FOUND;
+    if (!e && m->attempt == COPY_DOUBT)
+        e = copy_source_whole(m->o, m->a, in->src_key, in->src_version_id, &src);
     if (!e) e = make_record(m, c, &src.found.rec, &r);
     if (!e) e = share_data(m, c, &r);
     if (!e) e = version_push(m, in->key, &cur, &r);
@@ -144,7 +167,7 @@ static err copy_once(struct copying *c, uint64_t *seq)
     const struct obj_copy_in *in = c->in;
     err e = copy_source(c->o, c->a, in->src_bucket, in->src_key, in->src_version_id, &in->src_cond, &c->src);
     if (e) return e;
-    if (c->src.found.rec.size > OBJ_PUT_MAX_SIZE) return ERR_INVALID_REQUEST;
+    if (c->src.found.rec.size > OBJ_PUT_MAX_SIZE) return ERR_ENTITY_TOO_LARGE;
     e = choose_sums(c);
     return e ? e : mut_run(c->o, in->bucket, build, c, seq);
 }
@@ -174,7 +197,9 @@ err obj_copy(struct objects *o, struct arena *a, const struct obj_copy_in *in, s
     version_stamp(&c.stamp);
     for (unsigned i = 0; i < ROUNDS_MAX; i++) {
         e = copy_once(&c, &f.seq);
-        if (e != ERR_NOT_FOUND) return e ? e : finish(&c, &f, out);
+        if (!e) return finish(&c, &f, out);
+        if (e == ERR_NOT_FOUND) e = copy_source_whole(o, a, in->src_key, in->src_version_id, &c.src);
+        if (e) return e;
     }
     return ERR_SLOW_DOWN;
 }

@@ -112,6 +112,7 @@ err version_release(struct mut *m, uint64_t bucket, const struct rec *r);
 void version_rewrite(struct mut *m, struct str key, const struct found *f);
 
 /* ---- copies (copy.c) ---- */
+#define COPY_DOUBT 8 /* conflicts before a copy looks whether its source is whole */
 struct source {
     struct bref bucket;
     struct found found;
@@ -120,6 +121,10 @@ struct source {
  * ERR_INVALID_REQUEST by id. */
 err copy_source(struct objects *o, struct arena *a, struct str bucket, struct str key, struct str version_id,
                 const struct obj_cond *cond, struct source *out);
+/* Whether bytes of the source are missing although its record still names them: ERR_CORRUPT then. A copy that
+ * meets missing bytes asks, so that damage is not taken for a source that changes. */
+err copy_source_whole(struct objects *o, struct arena *a, struct str key, struct str version_id,
+                      const struct source *src);
 
 /* ---- results (info.c) ---- */
 /* All of obj_info; views into the record's bytes, or arena memory. */

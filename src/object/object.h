@@ -208,7 +208,9 @@ struct obj_copy_out {
     struct str src_version_id;
 };
 /* Bytes are shared by reference, never copied; a whole-object checksum that the source lacks is computed by
- * reading. The copy of a multipart object keeps its parts, and so its ETag. */
+ * reading. The copy of a multipart object keeps its parts, and so its ETag. ERR_ENTITY_TOO_LARGE above
+ * OBJ_PUT_MAX_SIZE, as in S3: larger ones are copied part by part. ERR_INVALID_REQUEST: a self-copy without
+ * change, or a source version that is a delete marker. */
 err obj_copy(struct objects *o, struct arena *a, const struct obj_copy_in *in, struct obj_copy_out *out);
 
 /* ---- listing ---- */

@@ -73,6 +73,8 @@ static err build(struct mut *m, void *arg)
     if (!e) e = copy_source(m->o, m->a, in->src_bucket, in->src_key, in->src_version_id, &in->src_cond, &src);
     if (e) return e;
     if (!vid_eq(&src.found.rec.vid, &c->src.found.rec.vid)) return ERR_NOT_FOUND;
+    if (m->attempt == COPY_DOUBT) e = copy_source_whole(m->o, m->a, in->src_key, in->src_version_id, &src);
+    if (e) return e;
     for (size_t i = 0; i < c->npieces; i++) mut_ref(m, c->pieces[i].blob, 1);
     return upload_put_part(m, &u.id, in->number, &c->rec);
 }
@@ -114,7 +116,9 @@ err upload_part_copy(struct objects *o, struct arena *a, const struct upload_cop
     if (in->number < 1 || in->number > OBJ_PART_MAX_NUMBER) return ERR_INVALID_ARGUMENT;
     for (unsigned i = 0; i < ROUNDS_MAX; i++) {
         err e = copy_once(&c);
-        if (e != ERR_NOT_FOUND) return e ? e : finish(&c, out, src_version_id);
+        if (!e) return finish(&c, out, src_version_id);
+        if (e == ERR_NOT_FOUND) e = copy_source_whole(o, a, in->src_key, in->src_version_id, &c.src);
+        if (e) return e;
     }
     return ERR_SLOW_DOWN;
 }

@@ -75,8 +75,9 @@ void idx_txn_ref(struct idx_txn *t, uint64_t blob_id); /* +1; ERR_CONFLICT if th
 void idx_txn_unref(struct idx_txn *t,
                    uint64_t blob_id); /* -1; at 0 its space is freed after readers let go */
 
-/* Said last: this transaction frees more than it writes (a deleted version whose successor moves into its
- * place), so a full disk takes it as one that only deletes. */
+/* Said last: this transaction is a deletion that also writes a little (a delete marker; a version that moves
+ * into the place of the removed one), so a full disk takes it out of the reserve, as one that only deletes.
+ */
 void idx_txn_gives_back(struct idx_txn *t);
 
 /* A txn whose arena or bounds overflowed while it was built fails here with ERR_NO_MEMORY or

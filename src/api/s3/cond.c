@@ -79,5 +79,17 @@ err s3_cond_failed(struct api_request *rq, err e, const struct obj_cond *c)
 
 err s3_source_failed(struct api_request *rq, err e, const struct obj_cond *c)
 {
+    struct bucket_info info;
+    if (e == ERR_ENTITY_TOO_LARGE)
+        return api_error(
+            rq, ERR_INVALID_REQUEST,
+            "The specified copy source is larger than the maximum allowable size for a copy source: %llu",
+            (unsigned long long)OBJ_PUT_MAX_SIZE);
+    if (e == ERR_INVALID_REQUEST && rq->source.version_id.n)
+        return api_error(rq, e,
+                         "The source of a copy request may not specifically refer to a delete marker by "
+                         "version id.");
+    if (e == ERR_NO_SUCH_BUCKET)
+        rq->source_missing = bucket_get(rq->objects, rq->arena, rq->bucket, &info) != ERR_NO_SUCH_BUCKET;
     return failed(rq, e, c, "x-amz-copy-source-");
 }

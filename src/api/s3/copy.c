@@ -46,12 +46,13 @@ static err read_args(struct api_request *rq, struct obj_copy_in *in)
 
 static err copy_failed(struct api_request *rq, err e, const struct obj_copy_in *in)
 {
-    if (e == ERR_INVALID_REQUEST && !in->changes_something)
+    if (e == ERR_INVALID_REQUEST && !in->src_version_id.n)
         return api_error(
             rq, e,
             "This copy request is illegal because it is trying to copy an object to itself without changing "
             "the object's metadata, storage class, website redirect location or encryption attributes.");
-    if (in->cond.if_match.p || in->cond.if_none_match.p) return s3_cond_failed(rq, e, &in->cond);
+    if (e == ERR_PRECONDITION_FAILED && (in->cond.if_match.p || in->cond.if_none_match.p))
+        return s3_cond_failed(rq, e, &in->cond);
     return s3_source_failed(rq, e, &in->src_cond);
 }
 

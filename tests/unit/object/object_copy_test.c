@@ -40,6 +40,44 @@ static void test_copy(void **state)
     world_end(&w);
 }
 
+/* The record is there and its bytes are not: damage, not a source that changes. */
+static void test_lost_source(void **state)
+{
+    (void)state;
+    struct world w;
+    struct obj_copy_out c;
+    struct obj_part_info part;
+    struct str version;
+    struct obj_upload_info u;
+    world_begin(&w);
+    mk(&w, "bkt");
+    put(&w, "bkt", "k", "shared bytes");
+    struct obj_upload_in up = {.bucket = STR("bkt"), .key = STR("m")};
+    assert_int_equal(upload_create(w.o, w.a, &up, &u), ERR_OK);
+    struct memory_store *m = CONTAINER(w.store.idx, struct memory_store, idx);
+    struct str blob = arena_dup(w.a, memory_map_seek(m->blob_map, STR(""))->key);
+    memory_blob_free(memory_map_remove(m->blob_map, blob));
+    struct obj_copy_in in = copy_in("k", "copy");
+    assert_int_equal(obj_copy(w.o, w.a, &in, &c), ERR_CORRUPT);
+    in.want_sums = HASH_BIT(HASH_SHA256); /* needs the bytes */
+    assert_int_equal(obj_copy(w.o, w.a, &in, &c), ERR_CORRUPT);
+    struct upload_copy_in pc = {.src_bucket = STR("bkt"),
+                                .src_key = STR("k"),
+                                .bucket = STR("bkt"),
+                                .key = STR("m"),
+                                .upload_id = u.upload_id,
+                                .number = 1};
+    assert_int_equal(upload_part_copy(w.o, w.a, &pc, &part, &version), ERR_CORRUPT);
+    pc.has_range = true;
+    pc.last = 3;
+    assert_int_equal(upload_part_copy(w.o, w.a, &pc, &part, &version), ERR_CORRUPT);
+    assert_int_equal(get_err(&w, "bkt", "copy", STR_NONE), ERR_NO_SUCH_KEY);
+    /* no audit: the blob is gone behind the records' back */
+    arena_free(w.a);
+    objects_free(w.o);
+    store_memory_free(&w.store);
+}
+
 static void test_directives(void **state)
 {
     (void)state;
@@ -234,8 +272,11 @@ static void test_part_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),      cmocka_unit_test(test_directives),
-        cmocka_unit_test(test_self_copy), cmocka_unit_test(test_versions_and_conditions),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_lost_source),
+        cmocka_unit_test(test_directives),
+        cmocka_unit_test(test_self_copy),
+        cmocka_unit_test(test_versions_and_conditions),
         cmocka_unit_test(test_part_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,7 +146,10 @@ static void test_full_disk(void **state)
     assert_int_equal(put_cond(&w, "bkt", STR("k"), STR("x"), (struct obj_cond){0}, NULL), ERR_NO_SPACE);
     struct obj_delete_in in = {.bucket = STR("bkt"), .key = STR("k")};
     struct obj_delete_out d;
-    assert_int_equal(obj_delete(w.o, w.a, &in, &d), ERR_NO_SPACE); /* a delete marker is a write */
+    assert_int_equal(obj_delete(w.o, w.a, &in, &d), ERR_OK); /* a delete marker is a deletion, too */
+    assert_true(d.delete_marker);
+    assert_int_equal(get_err(&w, "bkt", "k", STR_NONE), ERR_NO_SUCH_KEY);
+    del(&w, "bkt", "k", d.version_id);
     assert_true(reads(&w, "bkt", "k", STR_NONE, "two"));
     del(&w, "bkt", "k", two.version_id);
     assert_true(reads(&w, "bkt", "k", STR_NONE, "one"));
