@@ -118,7 +118,7 @@ static enum verdict serve(struct http_conn *c)
         enum head_step step = head_scan(&w->scan, w->buf + w->start, w->end - w->start, lim->header_bytes,
                                         lim->header_count, &end, &why);
         if (step == HEAD_BAD) {
-            if (!c->body_may_come) request_refuse(c, why);
+            request_refuse(c, why);
             return END;
         }
         if (step == HEAD_DONE) {

@@ -214,9 +214,6 @@ static err take_fields(struct head *h)
             take_connection(h, v, &close);
         } else if (str_eq(name, STR("expect"))) {
             h->expect_continue = h->minor > 0 && str_ieq(v, STR("100-continue"));
-        } else if (str_eq(name, STR("via")) || str_eq(name, STR("forwarded")) ||
-                   str_eq(name, STR("x-forwarded-for"))) {
-            h->by_proxy = true;
         }
         if (e) return e;
     }

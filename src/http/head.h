@@ -34,8 +34,6 @@ struct head {
     bool chunked;
     bool keep_alive; /* what the client asks for, by version and Connection */
     bool expect_continue;
-    bool by_proxy; /* came through an intermediary that says so: the connection may carry several users'
-                      requests */
 };
 
 /* p[0..n) is the section that head_scan found, from s->start; names are made lower-case in place. On failure

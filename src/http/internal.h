@@ -9,13 +9,14 @@
 #include "http/io.h"
 #include <stdatomic.h>
 
-#define HOLD_BYTES   ((size_t)16 << 10) /* a body up to this goes out in one write with its head */
-#define BIG_BYTES    ((size_t)64 << 10) /* a body buffer; also the two directions of TLS */
-#define DRAIN_BYTES  (64 << 10)         /* of an unread request body: read away up to this, else close */
-#define DRAIN_NS     (5 * RT_SEC)
-#define LINGER_BYTES (16 << 20) /* read and dropped at most before a close that must not reset */
-#define LINGER_NS    (2 * RT_SEC)
-#define LINGER_MAX   256 /* lingering connections of one loop; above, they are closed at once */
+#define HOLD_BYTES    ((size_t)16 << 10) /* a body up to this goes out in one write with its head */
+#define BIG_BYTES     ((size_t)64 << 10) /* a body buffer; also the two directions of TLS */
+#define DRAIN_BYTES   (64 << 10)         /* of an unread request body: read away up to this, else close */
+#define DRAIN_NS      (5 * RT_SEC)
+#define LINGER_BYTES  (16 << 20) /* read and dropped at most before a close that must not reset */
+#define LINGER_NS     (2 * RT_SEC)
+#define LINGER_MAX    256 /* lingering connections of one loop; above, they are closed at once */
+#define CONTINUE_LINE STR("HTTP/1.1 100 Continue\r\n\r\n")
 #define CHUNK_SLACK                                                                                          \
     4096 /* read beyond the data of the chunk at hand: what may belong to the next message                   \
           */
@@ -38,7 +39,7 @@ struct http_reqbody {
     struct http_conn *c;
     err failed;
     bool chunked, done;
-    bool awaits_continue; /* the client waits for 100 before it sends */
+    bool awaits_continue; /* the client asked for a 100 and has seen nothing yet */
     uint64_t left;        /* of Content-Length */
     struct chunked chunks;
     const char *p, *end; /* bytes that came and were not handed out */
@@ -76,11 +77,10 @@ struct http_conn {
     int64_t head_deadline; /* of the head being read; 0: none begun */
     int64_t accepted_at;
     uint32_t requests;
-    bool over_ceiling;  /* accepted above max_conns: only to be told so */
-    bool close_after;   /* the connection ends with this answer */
-    bool broken;        /* no byte may be sent any more: end it without a clean end */
-    bool linger;        /* there may be input that nobody will read */
-    bool body_may_come; /* the last request was refused before its 100: see reqbody_finish */
+    bool over_ceiling; /* accepted above max_conns: only to be told so */
+    bool close_after;  /* the connection ends with this answer */
+    bool broken;       /* no byte may be sent any more: end it without a clean end */
+    bool linger;       /* there may be input that nobody will read */
     struct rt_addr peer;
     char peer_text[128];
 };
@@ -145,8 +145,8 @@ const char *http_date(struct http_loop *hl); /* the Date of now; valid until the
 
 /* ---- reqbody.c ---- */
 void reqbody_init(struct http_conn *c, const char *p, const char *end);
-/* May the connection go on after an answer given now? */
-bool reqbody_can_keep(struct http_conn *c);
+/* May the connection go on after this answer, given now? *interim: a 100 goes out before it. */
+bool reqbody_may_keep(struct http_conn *c, int status, bool *interim);
 /* After the answer: read away what is left of the body. false: the connection must close. */
 bool reqbody_finish(struct http_conn *c);
 

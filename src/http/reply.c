@@ -115,7 +115,7 @@ void http_close_after(struct http_exchange *x)
 struct reply_head {
     struct iovec iov[3]; /* status line and our headers; http_set's; room for the body's first piece */
     int n;
-    char text[256];
+    char text[320];
 };
 
 static char *add(char *p, struct str s)
@@ -137,9 +137,12 @@ static void head_make(struct http_exchange *x, int status, int64_t length, struc
     ASSERT(!o->answered && status >= 200 && status <= 599);
     o->answered = true;
     x->status = status;
-    c->close_after = c->close_after || length == LENGTH_CLOSE || !c->w->head.keep_alive ||
-                     atomic_load_explicit(&c->hl->s->draining, memory_order_relaxed) || !reqbody_can_keep(c);
-    char *p = add(h->text, STR("HTTP/1.1 "));
+    bool interim, keep = reqbody_may_keep(c, status, &interim);
+    c->close_after = c->close_after || length == LENGTH_CLOSE || !c->w->head.keep_alive || !keep ||
+                     atomic_load_explicit(&c->hl->s->draining, memory_order_relaxed);
+    char *p = h->text;
+    if (interim) p = add(p, CONTINUE_LINE);
+    p = add(p, STR("HTTP/1.1 "));
     p += put_u64(p, (uint64_t)status);
     *p++ = ' ';
     p = add(p, http_reason(status));

@@ -1,22 +1,18 @@
 /* The body of a request as a pull source: what came with the head first, then reads of the socket; and what
  * becomes of a body that the handler did not read.
  *
- * A refusal before "100 Continue". RFC 9110 10.1.1 lets the client leave its body out once it has seen a
- * final status, and lets it send the body all the same; nothing on the wire says which. botocore and the SDKs
- * leave it out and use the connection again, so closing would cost each refused upload a new connection, and
- * reading the "body" would eat the next request. We go on with the next request, but only where the bytes
- * that follow can hardly be a body:
- *   - nothing of the body had arrived when the answer was made (else it is drained like any body);
- *   - the answer came well before the time after which clients stop waiting for the 100 (1 s in curl,
- * botocore, Go);
- *   - no intermediary is on the way, so that the connection carries one client's requests and a body that
- * looks like a request could only confuse who sent it. Otherwise the connection closes. If what follows is no
- * request, it was the body: the connection ends unanswered.
+ * A client that asked for "100 Continue" sees one of two things first: the 100, or a final answer that closes
+ * the connection. No third, because
+ *   - after a final answer it may send its body or leave it out (RFC 9110 10.1.1) and nothing on the wire
+ * says which, so what follows could be taken for a request;
+ *   - botocore before 1.44 keeps the status of a final answer that came in place of the 100 and takes it for
+ * the status of the next such request on that connection, whose headers it then loses: an UploadPart without
+ * an ETag.
+ * So a success of a request without content goes out behind a 100, in the same write. A body that had come
+ * with the head needs none: then the client waits no longer.
  */
 #include "http/internal.h"
 #include <errno.h>
-
-#define CONTINUE_WINDOW_NS (500 * RT_MS)
 
 static err fail(struct http_reqbody *b, err e)
 {
@@ -27,7 +23,7 @@ static err fail(struct http_reqbody *b, err e)
 static err send_continue(struct http_reqbody *b)
 {
     struct http_conn *c = b->c;
-    struct str line = STR("HTTP/1.1 100 Continue\r\n\r\n");
+    struct str line = CONTINUE_LINE;
     struct iovec iov = {(void *)(uintptr_t)line.p, line.n};
     b->awaits_continue = false;
     if (io_writev(&c->io, &iov, 1, rt_now() + c->hl->s->lim.write_ns, false) < 0) {
@@ -135,7 +131,7 @@ void reqbody_init(struct http_conn *c, const char *p, const char *end)
         .c = c,
         .chunked = h->chunked,
         .done = !has,
-        .awaits_continue = has && h->expect_continue && p == end,
+        .awaits_continue = h->expect_continue && (!has || p == end),
         .left = has && !h->chunked ? (uint64_t)h->content_length : 0,
         .p = p,
         .end = end,
@@ -145,37 +141,20 @@ void reqbody_init(struct http_conn *c, const char *p, const char *end)
     w->x.has_body = has;
 }
 
-/* Did the client start to send its body without waiting? Asked before the answer, so that it cannot be the
- * next request. */
-static bool body_is_here(const struct http_conn *c)
-{
-    char byte;
-    int fd = rt_sock_fd(c->io.sock);
-    if (io_pending(&c->io)) return true;
-    return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-bool reqbody_can_keep(struct http_conn *c)
+bool reqbody_may_keep(struct http_conn *c, int status, bool *interim)
 {
     struct http_reqbody *b = &c->w->body;
-    if (b->failed) return false;
-    if (b->done) return true;
-    if (b->awaits_continue) {
-        if (!body_is_here(c))
-            return !c->w->head.by_proxy && rt_now() - c->w->x.started_ns < CONTINUE_WINDOW_NS;
-        b->awaits_continue = false;
-    }
-    return b->chunked || b->left <= DRAIN_BYTES;
+    *interim = b->awaits_continue && b->done && status < 300;
+    bool asked_in_vain = b->awaits_continue && !*interim;
+    b->awaits_continue = false; /* no 100 behind a final answer */
+    if (b->failed || asked_in_vain) return false;
+    return b->done || b->chunked || b->left <= DRAIN_BYTES;
 }
 
 bool reqbody_finish(struct http_conn *c)
 {
     struct http_reqbody *b = &c->w->body;
     if (b->done) return true;
-    if (b->awaits_continue) {
-        c->body_may_come = true;
-        return true;
-    }
     b->deadline = rt_now() + DRAIN_NS;
     struct str v;
     for (uint64_t n = 0; n <= DRAIN_BYTES; n += v.n) {

@@ -153,10 +153,9 @@ bool request_run(struct http_conn *c, size_t head_end)
     exchange_take_head(&w->x, &w->head);
     w->x.bytes_in = head_end;
     if (e) {
-        if (!c->body_may_come) refuse_prepared(c, e);
+        refuse_prepared(c, e);
         return false;
     }
-    c->body_may_come = false;
     reqbody_init(c, to, w->buf + w->end);
     count_up(&c->hl->requests_total, 1);
     c->requests++;

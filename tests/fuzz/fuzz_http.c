@@ -27,9 +27,9 @@ static void check_view(const struct wire *w, struct str s)
 
 static void note_head(const struct wire *w, const struct head *h, struct buf *log)
 {
-    buf_fmt(log, "%.*s %.*s %.*s|%.*s@%.*s %lld%d%d%d%d\n", STR_FMT(h->method), STR_FMT(h->target),
+    buf_fmt(log, "%.*s %.*s %.*s|%.*s@%.*s %lld%d%d%d\n", STR_FMT(h->method), STR_FMT(h->target),
             STR_FMT(h->path), STR_FMT(h->query), STR_FMT(h->host), (long long)h->content_length, h->chunked,
-            h->keep_alive, h->expect_continue, h->by_proxy);
+            h->keep_alive, h->expect_continue);
     ASSERT(!(h->chunked && h->content_length >= 0));
     check_view(w, h->path);
     check_view(w, h->query);
