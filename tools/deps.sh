@@ -4,7 +4,7 @@ set -eu
 build="gcc g++ libc6-dev pkg-config libssl-dev libexpat1-dev librocksdb-dev libisal-dev libxxhash-dev
  liburing-dev node-llhttp libjansson-dev"
 test="$build ccache clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libcmocka-dev python3 python3-venv gdb
- awscli rclone restic s3cmd wrk prometheus curl openssl"
+ awscli rclone restic s3cmd wrk curl openssl ca-certificates"
 case ${1:-build} in
 build) want=$build ;;
 test) want=$test ;;
@@ -14,7 +14,15 @@ missing=
 for p in $want; do
     dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
 done
-[ -n "$missing" ] || exit 0
+# The toolchains of the client SDKs may have come from elsewhere: the command counts.
+[ "${1:-build}" = build ] || {
+    command -v npm >/dev/null || missing="$missing nodejs npm"
+    command -v java >/dev/null || missing="$missing default-jdk-headless"
+    command -v mvn >/dev/null || missing="$missing maven"
+}
+promtool=
+[ "${1:-build}" = build ] || command -v promtool >/dev/null || [ -x build/tools/promtool ] || promtool=wanted
+[ -n "$missing$promtool" ] || exit 0
 if [ "$(id -u)" = 0 ]; then sudo=
 elif command -v sudo >/dev/null; then sudo=sudo
 else
@@ -22,6 +30,14 @@ else
     echo "ingot: run as root:  apt-get install$missing" >&2
     exit 1
 fi
-echo "ingot: installing$missing"
+echo "ingot: installing$missing${promtool:+ promtool}"
 $sudo apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+[ -z "$missing" ] || $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# Debian's package of promtool would start a Prometheus on this machine: take the one program out of it.
+[ -z "$promtool" ] || {
+    mkdir -p build/tools
+    cd build/tools
+    apt-get download -qq prometheus
+    dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xf - --strip-components=3 ./usr/bin/promtool
+    rm prometheus_*.deb
+}

@@ -23,6 +23,7 @@ VARIANT = os.environ.get("INGOT_TEST_VARIANT", "release")
 BACKEND = os.environ.get("INGOT_TEST_BACKEND", "auto")
 STORE = os.environ.get("INGOT_TEST_STORE", "engine")
 BINARY = ROOT / "build" / VARIANT / "ingot"
+PROMTOOL = shutil.which("promtool") or str(ROOT / "build" / "tools" / "promtool")  # tools/deps.sh puts it there
 SANITIZED = VARIANT in ("asan", "tsan")
 
 ACCESS_KEY = "INGOTTESTACCESSKEY00"

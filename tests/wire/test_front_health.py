@@ -7,7 +7,7 @@ import botocore.handlers
 import pytest
 import requests
 
-from ingot import STORE
+from ingot import PROMTOOL, STORE
 
 
 def get(server, path, **kw):
@@ -53,7 +53,7 @@ def test_metrics_are_clean_and_count(server, s3, bucket):
         s3.get_object(Bucket=bucket, Key="none")
     answer = get(server, "/-/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    done = subprocess.run(["promtool", "check", "metrics"], input=answer.text, capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, "check", "metrics"], input=answer.text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     def value(row):
