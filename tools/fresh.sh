@@ -67,8 +67,8 @@ serve() {
     done
 }
 
-end() {
-    kill -TERM $pid
+end() { # of all processes here one is the server
+    kill -TERM "$(grep -lx ingot /proc/[0-9]*/comm | sed 's/[^0-9]//g')"
     wait $pid || { cat "$1"; echo "fresh.sh: the server did not end well" >&2; exit 1; }
 }
 
