@@ -129,19 +129,23 @@ void credentials_paste_lines(const struct credentials *k, struct str endpoint, s
                              struct buf *out)
 {
     buf_fmt(out,
-            "shell, and awscli:\n"
+            "awscli:\n"
             "  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%.*s\n"
-            "  aws --endpoint-url %.*s s3 mb s3://first\n",
-            k->access_key, k->secret_key, STR_FMT(region), STR_FMT(endpoint));
+            "  aws --endpoint-url %.*s s3 mb s3://first\n"
+            "  aws --endpoint-url %.*s s3 ls\n",
+            k->access_key, k->secret_key, STR_FMT(region), STR_FMT(endpoint), STR_FMT(endpoint));
     buf_fmt(out,
             "boto3:\n"
+            "  import boto3\n"
             "  s3 = boto3.client(\"s3\", endpoint_url=\"%.*s\", region_name=\"%.*s\",\n"
-            "                    aws_access_key_id=\"%s\", aws_secret_access_key=\"%s\")\n",
+            "                    aws_access_key_id=\"%s\", aws_secret_access_key=\"%s\")\n"
+            "  print(s3.list_buckets()[\"Buckets\"])\n",
             STR_FMT(endpoint), STR_FMT(region), k->access_key, k->secret_key);
     buf_fmt(out,
             "rclone:\n"
             "  rclone config create ingot s3 provider=Other endpoint=%.*s region=%.*s access_key_id=%s "
-            "secret_access_key=%s\n",
+            "secret_access_key=%s\n"
+            "  rclone lsd ingot:\n",
             STR_FMT(endpoint), STR_FMT(region), k->access_key, k->secret_key);
 }
 

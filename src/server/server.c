@@ -235,6 +235,14 @@ static void write_ready_file(void *server)
     buf_free(&text);
 }
 
+/* The first one that a client can be given: none speaks to a Unix socket. */
+static const char *paste_endpoint(const struct server *s)
+{
+    for (size_t i = 0; i < s->nendpoints; i++)
+        if (str_starts(str_c(s->endpoint[i]), STR("http"))) return s->endpoint[i];
+    return NULL;
+}
+
 /* Whether standard output goes to the journal, which many may read. */
 static bool output_is_journal(void)
 {
@@ -261,7 +269,9 @@ static void print_banner(const struct server *s)
         buf_fmt(&out, "\nRoot credentials, made now and shown this once%s%s:\n",
                 s->in_memory ? "" : "; they are kept in ", s->in_memory ? "" : s->root.path);
         buf_fmt(&out, "  access key  %s\n  secret key  %s\n\n", s->root.access_key, s->root.secret_key);
-        credentials_paste_lines(&s->root, str_c(s->endpoint[0]), config_str(s->config, SET_REGION), &out);
+        const char *endpoint = paste_endpoint(s);
+        if (endpoint)
+            credentials_paste_lines(&s->root, str_c(endpoint), config_str(s->config, SET_REGION), &out);
     }
     fwrite(out.p, 1, out.n, stdout);
     fflush(stdout);
