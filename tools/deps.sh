@@ -37,7 +37,7 @@ $sudo apt-get update -qq
 [ -z "$promtool" ] || {
     mkdir -p build/tools
     cd build/tools
-    apt-get download -qq prometheus
+    apt-get download -qq -o APT::Sandbox::User=root prometheus
     dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xf - --strip-components=3 ./usr/bin/promtool
     rm prometheus_*.deb
 }

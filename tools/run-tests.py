@@ -176,6 +176,7 @@ SUITES = {
     "build asan": one(make("VARIANT=asan", "build/asan/ingot"), 900),
     "format": format_check(),
     "includes": one(["python3", "tools/check-includes.py"], 120),
+    "live": one(["python3", "tools/check-live.py"], 60),
     "tidy": one(make("tidy"), 900),
     "docs": docs,
     "unit release": units("release"),
@@ -191,7 +192,7 @@ SUITES = {
     "clients": pytest("clients", timeout=900),
     "fuzz": fuzz(5),
 }
-FAST = ["build gcc", "format", "includes", "docs", "unit release", "wire smoke"]
+FAST = ["build gcc", "format", "includes", "live", "docs", "unit release", "wire smoke"]
 ALL = [name for name in SUITES if name != "wire smoke"]
 
 

@@ -30,13 +30,6 @@ void buf_le64(struct buf *b, uint64_t v)
     buf_add(b, d, sizeof d);
 }
 
-void buf_be64(struct buf *b, uint64_t v)
-{
-    char d[8];
-    put_be64(d, v);
-    buf_add(b, d, sizeof d);
-}
-
 void buf_lenstr(struct buf *b, struct str s)
 {
     buf_varint(b, s.n);
@@ -77,12 +70,6 @@ uint64_t rd_le64(struct rd *r)
 {
     const char *p = take(r, 8);
     return p ? get_le64(p) : 0;
-}
-
-uint64_t rd_be64(struct rd *r)
-{
-    const char *p = take(r, 8);
-    return p ? get_be64(p) : 0;
 }
 
 uint64_t rd_varint(struct rd *r)

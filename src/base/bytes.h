@@ -66,7 +66,6 @@ void buf_varint(struct buf *b, uint64_t v);
 void buf_le16(struct buf *b, uint16_t v);
 void buf_le32(struct buf *b, uint32_t v);
 void buf_le64(struct buf *b, uint64_t v);
-void buf_be64(struct buf *b, uint64_t v);
 void buf_lenstr(struct buf *b, struct str s); /* varint length, then the bytes */
 
 /* A reader over untrusted bytes: after the first failure every call fails, so one check at the end does. */
@@ -82,7 +81,6 @@ uint8_t rd_u8(struct rd *r);
 uint16_t rd_le16(struct rd *r);
 uint32_t rd_le32(struct rd *r);
 uint64_t rd_le64(struct rd *r);
-uint64_t rd_be64(struct rd *r);
 uint64_t rd_varint(struct rd *r);
 struct str rd_bytes(struct rd *r, size_t n);
 struct str rd_lenstr(struct rd *r);

@@ -33,10 +33,6 @@ struct body *body_of_bytes(struct arena *a, struct str bytes); /* bytes must out
 /* Hash what passes. The set is the caller's and outlives the filter; ask it for digests after the end was
  * seen. */
 struct body *body_hashed(struct arena *a, struct body *inner, struct hash_set *set);
-/* Exactly n bytes: fewer is ERR_INCOMPLETE_BODY, more is `over`. */
-struct body *body_exact(struct arena *a, struct body *inner, uint64_t n, err over);
-/* At most n bytes: more is `over`. */
-struct body *body_capped(struct arena *a, struct body *inner, uint64_t n, err over);
 /* Check one digest when the end comes; `wrong` if it differs. Needs nothing from the caller but the expected
  * bytes. */
 struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg,

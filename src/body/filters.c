@@ -1,4 +1,4 @@
-/* Filters that pass bytes on unchanged and watch them: digests and lengths. */
+/* Filters that pass bytes on unchanged and watch them: digests. */
 #include "body/body.h"
 #include "base/list.h"
 
@@ -24,61 +24,6 @@ struct body *body_hashed(struct arena *a, struct body *inner, struct hash_set *s
     if (!f) return NULL;
     f->b = (struct body){.ops = &hashed_ops, .inner = inner, .length = inner->length};
     f->set = set;
-    return &f->b;
-}
-
-/* ---- exact and capped: both count; exact also minds the end ---- */
-struct body_counted {
-    struct body b;
-    uint64_t left; /* bytes that may still come */
-    bool exact;
-    err over;
-    err failed;
-};
-
-static err counted_next(struct body *b, struct str *out)
-{
-    struct body_counted *f = CONTAINER(b, struct body_counted, b);
-    if (f->failed) return f->failed;
-    err e = body_next(b->inner, out);
-    if (!e && out->n > f->left) e = f->over;
-    if (!e && out->n == 0 && f->exact && f->left > 0) e = ERR_INCOMPLETE_BODY;
-    if (e) {
-        *out = STR_NONE;
-        return f->failed = e;
-    }
-    f->left -= out->n;
-    return ERR_OK;
-}
-
-static const struct body_ops exact_ops = {"exact", counted_next, NULL};
-static const struct body_ops capped_ops = {"capped", counted_next, NULL};
-
-static struct body_counted *counted_new(struct arena *a, struct body *inner, uint64_t n, err over)
-{
-    struct body_counted *f = ARENA_NEW(a, struct body_counted);
-    if (!f) return NULL;
-    f->b = (struct body){.ops = &capped_ops, .inner = inner, .length = inner->length};
-    f->left = n;
-    f->over = over;
-    /* What announces itself as too long is refused before its first byte. */
-    if (inner->length >= 0 && (uint64_t)inner->length > n) f->failed = over;
-    return f;
-}
-
-struct body *body_capped(struct arena *a, struct body *inner, uint64_t n, err over)
-{
-    struct body_counted *f = counted_new(a, inner, n, over);
-    return f ? &f->b : NULL;
-}
-
-struct body *body_exact(struct arena *a, struct body *inner, uint64_t n, err over)
-{
-    struct body_counted *f = counted_new(a, inner, n, over);
-    if (!f) return NULL;
-    f->b.ops = &exact_ops;
-    f->b.length = n <= INT64_MAX ? (int64_t)n : -1;
-    f->exact = true;
     return &f->b;
 }
 

@@ -120,7 +120,6 @@ bool rt_spawn(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg
     f->note = f->waits = NULL;
     f->fn = fn;
     f->arg = arg;
-    f->local = NULL;
     f->worker = false;
     f->waiter = NULL;
     f->asan_fake = NULL;
@@ -268,17 +267,4 @@ const char *rt_set_note(const char *note)
     const char *was = f->note;
     f->note = note;
     return was;
-}
-
-void rt_fiber_set_local(void *p)
-{
-    struct rt_fiber *f = running();
-    ASSERT(f != NULL);
-    f->local = p;
-}
-
-void *rt_fiber_local(void)
-{
-    struct rt_fiber *f = running();
-    return f ? f->local : NULL;
 }

@@ -28,8 +28,8 @@ struct rt_listener {
     struct rt_addr addr;
     rt_accept_fn *fn;
     void *arg;
-    int paused, closing; /* (any) */
-    int refs;            /* (any) open parts and sockets being handed off */
+    int closing; /* (any) */
+    int refs;    /* (any) open parts and sockets being handed off */
     struct rt_waiter *closer;
     unsigned nparts;
     struct listener_part parts[];
@@ -128,8 +128,7 @@ static void part_event(struct source *src, unsigned ev)
     struct listener_part *p = (struct listener_part *)src;
     struct rt_listener *l = p->listener;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        if (__atomic_load_n(&l->paused, __ATOMIC_RELAXED) || __atomic_load_n(&l->closing, __ATOMIC_RELAXED))
-            return;
+        if (__atomic_load_n(&l->closing, __ATOMIC_RELAXED)) return;
         struct rt_addr peer = {.len = sizeof peer.ss};
         int fd = l->rt->backend->net->accept(src->fd, &peer);
         if (fd >= 0) {
@@ -141,7 +140,7 @@ static void part_event(struct source *src, unsigned ev)
     }
 }
 
-/* ---- start, pause, close: bring a part to the state that the listener asks for ---- */
+/* ---- start, close: bring a part to the state that the listener asks for ---- */
 
 static void part_gone(struct source *src)
 {
@@ -162,7 +161,7 @@ static void part_sync(void *arg)
     const struct backend *b = l->rt->backend;
     __atomic_store_n(&p->msg_sent, 0, __ATOMIC_SEQ_CST);
     bool closing = __atomic_load_n(&l->closing, __ATOMIC_SEQ_CST);
-    bool want = !closing && !p->holding && !__atomic_load_n(&l->paused, __ATOMIC_SEQ_CST);
+    bool want = !closing && !p->holding;
     if (p->src.fd < 0 || p->src.removing) return; /* part_gone looks again */
     if (closing) rt_timer_cancel(&p->retry);
     if (want && !p->src.added) {
@@ -184,12 +183,6 @@ static void sync_parts(struct rt_listener *l)
         p->msg.arg = p;
         rt_post(p->loop, &p->msg);
     }
-}
-
-void rt_listener_pause(struct rt_listener *l, bool paused)
-{
-    CHECK_MAGIC(l, LSTN_MAGIC);
-    if (__atomic_exchange_n(&l->paused, paused, __ATOMIC_SEQ_CST) != (int)paused) sync_parts(l);
 }
 
 void rt_listener_close(struct rt_listener *l)

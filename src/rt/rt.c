@@ -102,7 +102,7 @@ err rt_new(const struct rt_options *o, struct rt **out)
         rt_free(r);
         return e;
     }
-    signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
+    signal(SIGPIPE, SIG_IGN); /* a pipe or socket that its reader closed is an error code */
     the_rt = *out = r;
     return ERR_OK;
 }

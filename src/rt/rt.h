@@ -66,9 +66,6 @@ void rt_sleep(int64_t ns);
 int64_t rt_now(void); /* monotonic ns; callable anywhere; virtual under RT_SIM */
 /* What this fiber is doing, for the debug page; a literal. Returns the former one. */
 const char *rt_set_note(const char *note);
-/* Two words of fiber-local storage for the layers above (request pointer and such). */
-void rt_fiber_set_local(void *p);
-void *rt_fiber_local(void);
 
 /* ---- waiting: the one primitive that all others are made of ----
  * The waiter lives on the waiting fiber's stack. rt_wake may be called once, from any thread, and is the last
@@ -164,14 +161,12 @@ typedef void rt_accept_fn(void *arg, struct rt_sock *s, const struct rt_addr *pe
 err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *fn, void *arg,
               struct rt_listener **out);
 void rt_listener_addr(const struct rt_listener *l, struct rt_addr *out); /* the real port */
-void rt_listener_pause(struct rt_listener *l, bool paused); /* any fiber; stop or go on accepting */
-void rt_listener_close(struct rt_listener *l);              /* any fiber */
+void rt_listener_close(struct rt_listener *l);                           /* any fiber */
 
 int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out); /* 0 or -errno */
 ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline);         /* 0 = end */
 /* Writes all of it, or fails. more: MSG_MORE. */
 ssize_t rt_writev(struct rt_sock *s, struct iovec *iov /* consumed */, int n, int64_t deadline, bool more);
-ssize_t rt_sendfile(struct rt_sock *s, int fd, uint64_t off, size_t n, int64_t deadline);
 /* No fiber while idle: fn runs on the loop, once, not in a fiber, when s is readable, closed or the deadline
  * passes (events: RT_READABLE or RT_TIMEOUT). */
 enum rt_idle_event { RT_READABLE, RT_TIMEOUT };

@@ -66,7 +66,6 @@ struct rt_fiber {
     int64_t since;     /* loop time of the last change of state */
     void (*fn)(void *);
     void *arg;
-    void *local;
     bool worker; /* RT_SIM: this fiber plays a worker thread */
     struct rt_timer timer;
     struct rt_waiter *waiter; /* the one the timer is about */

@@ -34,11 +34,6 @@ uint64_t blob_writer_id(const struct blob_writer *w)
     return w->id;
 }
 
-uint64_t blob_writer_size(const struct blob_writer *w)
-{
-    return w->size;
-}
-
 void blob_abandon(struct blob_writer *w)
 {
     if (w) w->blobs->ops->abandon(w);

@@ -34,8 +34,7 @@ err blob_write(struct blob_writer *w, const void *p, size_t n);
  * abandon. */
 err blob_seal(struct blob_writer *w, struct str owner);
 uint64_t blob_writer_id(const struct blob_writer *w); /* valid from creation */
-uint64_t blob_writer_size(const struct blob_writer *w);
-void blob_abandon(struct blob_writer *w); /* any time before a successful commit; NULL is fine */
+void blob_abandon(struct blob_writer *w);             /* any time before a successful commit; NULL is fine */
 
 /* Open for reading and pin: the bytes stay until blob_close even if the last reference goes. ERR_NOT_FOUND.
  */

@@ -41,11 +41,6 @@ void memory_map_free(struct memory_map *m, void (*free_value)(void *value))
     free(m);
 }
 
-size_t memory_map_count(const struct memory_map *m)
-{
-    return m->count;
-}
-
 /* The last node below key on every level, highest level first. */
 static struct memory_node *below(const struct memory_map *m, struct str key, struct memory_node *path[LEVELS])
 {

@@ -15,7 +15,6 @@ struct memory_node { /* an entry; stays where it is until its key is removed */
 struct memory_map *memory_map_new(void); /* NULL when memory is out */
 /* free_value is called for each value left; may be NULL. */
 void memory_map_free(struct memory_map *m, void (*free_value)(void *value));
-size_t memory_map_count(const struct memory_map *m);
 
 /* NULL: absent. */
 struct memory_node *memory_map_find(const struct memory_map *m, struct str key);

@@ -209,17 +209,6 @@ err s3_read_tags(struct api_request *rq, struct obj_meta *m)
 
 /* ---- all of it ---- */
 
-bool s3_has_meta(const struct api_request *rq)
-{
-    static const char *const names[] = {"content-type",     "cache-control",    "content-disposition",
-                                        "content-encoding", "content-language", "expires"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (http_has_header(rq->x, names[i])) return true;
-    for (size_t i = 0; i < rq->x->nheaders; i++)
-        if (is_user(rq->x->headers[i].name)) return true;
-    return false;
-}
-
 err s3_read_meta(struct api_request *rq, bool tags, struct obj_meta *m)
 {
     *m = (struct obj_meta){

@@ -57,7 +57,6 @@ err s3_read_meta(struct api_request *rq, bool tags, struct obj_meta *m);
 err s3_read_tags(struct api_request *rq, struct obj_meta *m);
 err s3_add_tag(struct api_request *rq, struct obj_meta *m, struct obj_pair t); /* checked, kept sorted */
 err s3_read_storage_class(struct api_request *rq, struct str *out);
-bool s3_has_meta(const struct api_request *rq); /* any of them is there */
 
 /* ---- cond.c: preconditions ---- */
 err s3_read_cond(struct api_request *rq, struct obj_cond *c); /* If-Match … If-Unmodified-Since of a read */

@@ -94,57 +94,12 @@ static void hashed_feeds_the_set(void **state)
     buf_free(&got);
 }
 
-static void exact_minds_both_sides(void **state)
-{
-    struct arena *a = *state;
-    const struct {
-        uint64_t n;
-        err want;
-    } rows[] = {{43, ERR_OK},        {44, ERR_INCOMPLETE_BODY},         {42, ERR_BAD_DIGEST},
-                {0, ERR_BAD_DIGEST}, {UINT64_MAX, ERR_INCOMPLETE_BODY}, {35, ERR_BAD_DIGEST}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        for (size_t step = 1; step <= 50; step++) {
-            struct pieces src = pieces_of(text, step, ERR_OK);
-            struct body *b = body_exact(a, &src.b, rows[i].n, ERR_BAD_DIGEST);
-            struct buf got;
-            assert_int_equal(pull(b, &got), rows[i].want);
-            assert_true(got.n <= rows[i].n); /* never more than allowed gets through */
-            assert_int_equal(b->length, rows[i].n <= INT64_MAX ? (int64_t)rows[i].n : -1);
-            buf_free(&got);
-            body_close(b);
-            assert_int_equal(src.closed, 1);
-        }
-    }
-}
-
-static void capped_lets_less_pass(void **state)
-{
-    struct arena *a = *state;
-    struct pieces src = pieces_of(text, 10, ERR_OK);
-    struct buf got;
-    assert_int_equal(pull(body_capped(a, &src.b, 43, ERR_ENTITY_TOO_LARGE), &got), ERR_OK);
-    assert_int_equal(got.n, 43);
-    buf_free(&got);
-    src = pieces_of(text, 10, ERR_OK);
-    assert_int_equal(pull(body_capped(a, &src.b, 42, ERR_ENTITY_TOO_LARGE), &got), ERR_ENTITY_TOO_LARGE);
-    assert_int_equal(got.n, 40);
-    buf_free(&got);
-    src = pieces_of(text, 10, ERR_OK);
-    src.b.length = 43; /* said beforehand: nothing is read */
-    assert_int_equal(pull(body_capped(a, &src.b, 42, ERR_ENTITY_TOO_LARGE), &got), ERR_ENTITY_TOO_LARGE);
-    assert_int_equal(src.rest.n, 43);
-    buf_free(&got);
-}
-
 static void inner_errors_pass_filters(void **state)
 {
     struct arena *a = *state;
     struct hash_value want = {{0}};
     struct buf got;
-    struct pieces src = pieces_of(text, 10, ERR_REQUEST_TIMEOUT);
-    assert_int_equal(pull(body_exact(a, &src.b, 43, ERR_BAD_DIGEST), &got), ERR_REQUEST_TIMEOUT);
-    buf_free(&got);
-    src = pieces_of(text, 10, ERR_CORRUPT);
+    struct pieces src = pieces_of(text, 10, ERR_CORRUPT);
     struct body *b = body_verified(a, &src.b, HASH_SHA256, &want, ERR_BAD_DIGEST);
     assert_int_equal(pull(b, &got), ERR_CORRUPT);
     body_close(b); /* before its end: frees the digest's state */
@@ -244,8 +199,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(bytes_come_once),
         T(hashed_feeds_the_set),
-        T(exact_minds_both_sides),
-        T(capped_lets_less_pass),
         T(inner_errors_pass_filters),
         T(verified_judges_at_the_end),
         T(read_all_is_bounded),

@@ -255,15 +255,12 @@ static void test_posts(void **state)
     matrix_run(NULL, posts);
 }
 
-/* ---- locals, notes, the dump ---- */
+/* ---- notes, the dump ---- */
 
 static void noted(void *arg)
 {
     struct rt_sem *s = arg;
     CHECK(rt_set_note("holding the note") == NULL);
-    rt_fiber_set_local(s);
-    rt_yield();
-    CHECK(rt_fiber_local() == s);
     rt_sem_take(s, 1, RT_FOREVER);
     CHECK(rt_set_note(NULL) != NULL);
     rt_sem_give(s + 1, 1);

@@ -436,105 +436,6 @@ static void test_abort(void **state)
     matrix_run(&one_loop, abort_read);
 }
 
-/* ---- sendfile, large, to a slow reader; a file that is too short ---- */
-
-struct sender {
-    struct rt_sock *s;
-    int fd;
-    uint64_t off;
-    size_t n;
-    ssize_t result;
-    struct rt_sem done;
-};
-
-static void send_main(void *arg)
-{
-    struct sender *x = arg;
-    struct iovec v = {(char[]){"head"}, 4};
-    CHECK(rt_writev(x->s, &v, 1, RT_FOREVER, true) == 4);
-    x->result = rt_sendfile(x->s, x->fd, x->off, x->n, rt_now() + 20 * RT_SEC);
-    rt_sock_shutdown(x->s);
-    rt_sem_give(&x->done, 1);
-}
-
-static char byte_at(uint64_t i)
-{
-    return (char)(i * 2654435761u >> 24);
-}
-
-static void sendfile_all(struct rt *r)
-{
-    enum { SIZE = 9 * 1024 * 1024 + 123 };
-    char path[] = "/tmp/rt-sendfile-XXXXXX", *p = malloc(SIZE), head[4];
-    int fd = mkstemp(path);
-    CHECK(fd >= 0 && p);
-    unlink(path);
-    for (size_t i = 0; i < SIZE; i++) p[i] = byte_at(i);
-    CHECK(write(fd, p, SIZE) == SIZE);
-    CHECK(fsync(fd) == 0 &&
-          posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0); /* the first reader meets a cold file */
-    for (int round = 0; round < 2; round++) {
-        struct rt_sock *a, *b;
-        pair_open(r, &a, &b);
-        struct sender x = {.s = a, .fd = fd, .off = 1000, .n = SIZE - 1000};
-        rt_sem_init(&x.done, 0);
-        CHECK(rt_spawn(rt_self(), "sender", send_main, &x));
-        read_full(b, head, 4);
-        CHECK(memcmp(head, "head", 4) == 0);
-        memset(p, 0, SIZE);
-        read_full(b, p, SIZE - 1000);
-        for (size_t i = 0; i < SIZE - 1000; i++) CHECK(p[i] == byte_at(i + 1000));
-        CHECK(rt_sem_take(&x.done, 1, RT_FOREVER) && x.result == SIZE - 1000);
-        CHECK(rt_read(b, head, 1, RT_FOREVER) == 0);
-        CHECK(rt_sendfile(b, fd, SIZE - 10, 100, rt_now() + RT_SEC) == -EIO);
-        rt_sock_close(a);
-        rt_sock_close(b);
-    }
-    close(fd);
-    free(p);
-}
-
-static void test_sendfile(void **state)
-{
-    (void)state;
-    matrix_run(&one_loop, sendfile_all);
-}
-
-/* ---- pausing a listener ---- */
-
-static void pause_listener(struct rt *r)
-{
-    struct accepted k = {0};
-    struct rt_listener *l;
-    struct rt_sock *a, *b;
-    struct rt_addr addr = local("[::1]:0");
-    rt_sem_init(&k.got, 0);
-    if (rt_listen(r, &addr, 0, keep_accept, &k, &l) != ERR_OK) {
-        addr = local("127.0.0.1:0");
-        CHECK(rt_listen(r, &addr, 0, keep_accept, &k, &l) == ERR_OK);
-    }
-    rt_listener_addr(l, &addr);
-    for (int i = 0; i < 3; i++) {
-        rt_listener_pause(l, true);
-        rt_sleep(5 * RT_MS);
-        CHECK(rt_connect(&addr, rt_now() + RT_SEC, &a) == 0); /* the kernel queues it */
-        CHECK(!rt_sem_take(&k.got, 1, rt_now() + 10 * RT_MS));
-        rt_listener_pause(l, false);
-        CHECK(rt_sem_take(&k.got, 1, rt_now() + RT_SEC));
-        b = k.s;
-        CHECK(rt_sock_loop(b) == rt_self()); /* one loop */
-        rt_sock_close(a);
-        rt_sock_close(b);
-    }
-    rt_listener_close(l);
-}
-
-static void test_pause(void **state)
-{
-    (void)state;
-    matrix_run(&one_loop, pause_listener);
-}
-
 /* ---- stop with connections busy in every phase ---- */
 
 static void forever(void *arg)
@@ -598,9 +499,9 @@ static void test_addr(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many),  cmocka_unit_test(test_balance),   cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_idle),  cmocka_unit_test(test_abort),     cmocka_unit_test(test_sendfile),
-        cmocka_unit_test(test_pause), cmocka_unit_test(test_stop_busy), cmocka_unit_test(test_addr),
+        cmocka_unit_test(test_many), cmocka_unit_test(test_balance), cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_idle), cmocka_unit_test(test_abort),   cmocka_unit_test(test_stop_busy),
+        cmocka_unit_test(test_addr),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
