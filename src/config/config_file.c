@@ -17,8 +17,9 @@ static err read_line(struct config *c, const char *path, unsigned number, struct
     value = str_trim(value);
     enum setting s;
     if (!value.p) {
+        struct str word = str_cut(&line, ' '); /* what follows may be a secret */
         snprintf(why, CONFIG_WHY, "%s:%u: '%.*s' has no '='; allowed: name = value", path, number,
-                 STR_FMT(str_slice(line, 0, 100)));
+                 STR_FMT(str_slice(word, 0, 100)));
         return ERR_INVALID_SETTING;
     }
     if (!setting_by_name(name, &s) || s == SET_CONFIG) {

@@ -112,6 +112,8 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     rocksdb_env_lower_thread_pool_cpu_priority(env);
     rocksdb_env_destroy(env);
     char *msg = NULL;
+    /* Its own files are readable by all, so the folder is not. */
+    if (!o->must_exist && !o->discard) sys_mkdirs(o->dir, 0700);
     v->db = rocksdb_open(v->options, o->dir, &msg);
     if (!v->db) {
         snprintf(why, 512, "the index in %.200s cannot be opened (%.120s); it can be rebuilt: ingot recover",
