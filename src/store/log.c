@@ -73,6 +73,12 @@ uint64_t log_first_seq(const struct log *l)
     return l->n ? l->segments[0]->head.first_seq : l->next_seq;
 }
 
+void log_start_at(struct log *l, uint64_t next_seq)
+{
+    ASSERT(l->n == 0);
+    l->next_seq = next_seq;
+}
+
 size_t log_room(struct log *l)
 {
     const struct log_segment *s = log_active(l);

@@ -43,6 +43,8 @@ uint64_t log_damage(const struct log *l); /* salvage: places skipped */
 uint64_t log_next_seq(const struct log *l);
 /* The first sequence that the log still holds. */
 uint64_t log_first_seq(const struct log *l);
+/* Before the first append to a log without segments (a new store, or a recovered one). */
+void log_start_at(struct log *l, uint64_t next_seq);
 
 /* A buffer for a record: LOG_ALIGN-aligned; free(). */
 unsigned char *log_alloc(size_t n);
