@@ -7,6 +7,7 @@
 
 #include <rocksdb/c.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BATCH_INLINE   1024u /* larger batches are applied on a worker */
@@ -112,8 +113,9 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     rocksdb_env_lower_thread_pool_cpu_priority(env);
     rocksdb_env_destroy(env);
     char *msg = NULL;
-    /* Its own files are readable by all, so the folder is not. */
-    if (!o->must_exist && !o->discard) sys_mkdirs(o->dir, 0700);
+    /* RocksDB's files are readable by all, so its folder is not; like them it stands outside the table of
+     * calls. */
+    if (!o->must_exist && !o->discard) (void)mkdir(o->dir, 0700);
     v->db = rocksdb_open(v->options, o->dir, &msg);
     if (!v->db) {
         snprintf(why, 512, "the index in %.200s cannot be opened (%.120s); it can be rebuilt: ingot recover",
