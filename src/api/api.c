@@ -156,6 +156,7 @@ void api_handle(void *api, struct http_exchange *x)
         return;
     }
     err e = request_run(a, rq);
+    if (e == ERR_CONTENT_SHA256_MISMATCH) auth_payload_explain(rq);
     if (e) api_fail(rq, e);
     if (rq->body != x->body) body_close(rq->body);
 }

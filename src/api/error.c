@@ -37,6 +37,13 @@ static void error_document(const struct api_request *rq, err e, struct str detai
     struct str key = rq->source.key.n && e != ERR_METHOD_NOT_ALLOWED ? rq->source.key : rq->key;
     if (names_key(e) && key.n) xml_elem(b, "Key", key);
     struct str bucket = rq->source_missing ? rq->source.bucket : rq->bucket;
+    struct str id = STR_NONE;
+    if (e == ERR_NO_SUCH_UPLOAD && api_param(rq, "uploadId", &id)) elem(b, "UploadId", id);
+    if (e == ERR_INVALID_VERSION_ID) {
+        bool own = !rq->source.version_id.n && api_param(rq, "versionId", &id);
+        xml_elem_z(b, "ArgumentName", own ? "versionId" : "x-amz-copy-source");
+        elem(b, "ArgumentValue", own ? id : rq->source.version_id);
+    }
     if (names_bucket(e) && bucket.n) xml_elem(b, "BucketName", bucket);
     elem(b, "Resource", rq->x->path);
     xml_elem(b, "RequestId", rq->x->id);

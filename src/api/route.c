@@ -234,9 +234,31 @@ static enum param_kind param_kind(const struct api_request *rq, const struct api
     return PARAM_FREE;
 }
 
+/* The methods of the scope's rows, as HTTP wants them said with a 405. */
+static struct str allowed_methods(struct api_request *rq)
+{
+    static const struct {
+        enum http_method method;
+        const char *name;
+    } all[] = {{HTTP_GET, "GET"},
+               {HTTP_HEAD, "HEAD"},
+               {HTTP_PUT, "PUT"},
+               {HTTP_POST, "POST"},
+               {HTTP_DELETE, "DELETE"}};
+    struct str list = STR("");
+    for (size_t m = 0; m < sizeof all / sizeof *all; m++) {
+        bool some = false;
+        for (unsigned i = 0; i < API_OPS && !some; i++)
+            some = row_applies(rq, &api_rows[i]) && api_rows[i].method == all[m].method;
+        if (some) list = arena_fmt(rq->arena, "%.*s%s%s", STR_FMT(list), list.n ? ", " : "", all[m].name);
+    }
+    return list;
+}
+
 static err method_not_allowed(struct api_request *rq)
 {
     static const char *const resources[] = {"SERVICE", "BUCKET", "OBJECT"};
+    rq->kept[rq->nkept++] = (struct obj_pair){STR("allow"), allowed_methods(rq)};
     api_error_add(rq, "Method", rq->x->method_name);
     api_error_add(rq, "ResourceType", str_c(resources[rq->scope]));
     return ERR_METHOD_NOT_ALLOWED;
@@ -259,18 +281,44 @@ static err check_headers(struct api_request *rq, const struct api_row *best)
     return ERR_OK;
 }
 
+/* Sub-resources of a bucket that were asked of a key, in S3's words. */
+static err misplaced(struct api_request *rq, struct str name)
+{
+    if (rq->scope != API_OBJECT || rq->x->method != HTTP_GET) return ERR_OK;
+    if (str_eq(name, STR("versions")))
+        return api_error(rq, ERR_INVALID_REQUEST,
+                         "There is no such thing as the ?versions sub-resource for a key");
+    if (str_eq(name, STR("uploads")))
+        return api_error(rq, ERR_INVALID_REQUEST,
+                         "Key is not expected for the GET method ?uploads subresource");
+    return ERR_OK;
+}
+
+/* A part without its upload: S3 has its own words for it. */
+static err check_part(struct api_request *rq)
+{
+    if (rq->scope != API_OBJECT || rq->x->method != HTTP_PUT || !api_param(rq, "partNumber", NULL) ||
+        api_param(rq, "uploadId", NULL))
+        return ERR_OK;
+    return api_bad_argument(rq, "partNumber", STR("partNumber"),
+                            "This operation does not accept partNumber without uploadId");
+}
+
 /* Every parameter must be one that this row, or any operation, understands. */
 static err check_params(struct api_request *rq, const struct api_row *best)
 {
-    for (size_t i = 0; i < rq->nparams; i++) {
+    err e = check_part(rq);
+    for (size_t i = 0; i < rq->nparams && !e; i++) {
         const struct api_param *p = &rq->params[i];
         switch (param_kind(rq, p)) {
         case PARAM_FREE:
             break;
         case PARAM_ABSENT:
-            return api_not_there(rq, p->name);
+            e = misplaced(rq, p->name);
+            return e ? e : api_not_there(rq, p->name);
         case PARAM_OTHER_METHOD:
-            return method_not_allowed(rq);
+            e = misplaced(rq, p->name);
+            return e ? e : method_not_allowed(rq);
         case PARAM_SELECTS:
             if (best && row_selects(best, p->name)) break;
             api_error_add(rq, "ResourceType", p->name);
@@ -278,7 +326,7 @@ static err check_params(struct api_request *rq, const struct api_row *best)
                              "The query parameters of the request contradict each other.");
         }
     }
-    return ERR_OK;
+    return e;
 }
 
 static err route_row(struct api_request *rq)

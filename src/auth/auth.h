@@ -42,6 +42,8 @@ bool auth_many_accounts(const struct auth *a);
 /* Identify rq and set rq->who, rq->body (filters in place), rq->payload_length. Errors are AWS's exact ones;
  * detail in rq->error_detail. Unsigned x-amz-* headers are refused here. No body byte is read. */
 err auth_who(struct auth *a, struct api_request *rq);
+/* After ERR_CONTENT_SHA256_MISMATCH: put both digests into the error. */
+void auth_payload_explain(struct api_request *rq);
 /* After the body's end: the trailing checksum, if the request declared one. false: none. */
 bool auth_trailer_checksum(const struct api_request *rq, enum hash_alg *alg, struct hash_value *value,
                            err *e);

@@ -101,6 +101,16 @@ err auth_payload_setup(struct api_request *rq, const struct sigv4 *s, struct str
     return hashed_payload(rq, payload);
 }
 
+void auth_payload_explain(struct api_request *rq)
+{
+    struct hash_value got;
+    char hex[2 * 32 + 1];
+    if (!body_verified_got(rq->body, &got)) return;
+    hex_encode(got.b, 32, hex);
+    api_error_add(rq, "ClientComputedContentSHA256", api_header(rq, "x-amz-content-sha256"));
+    api_error_add(rq, "S3ComputedContentSHA256", arena_dup(rq->arena, str_c(hex)));
+}
+
 bool auth_trailer_declared(const struct api_request *rq, enum hash_alg *alg)
 {
     const struct auth_payload *p = rq->auth_state;

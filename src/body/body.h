@@ -37,6 +37,8 @@ struct body *body_hashed(struct arena *a, struct body *inner, struct hash_set *s
  * bytes. */
 struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg,
                            const struct hash_value *want, err wrong);
+/* Of a body_verified that failed by its digest: what was computed. */
+bool body_verified_got(const struct body *b, struct hash_value *got);
 /* Read all into arena memory, at most max bytes (ERR_MAX_MESSAGE_LENGTH beyond). */
 err body_read_all(struct arena *a, struct body *b, size_t max, struct str *out);
 

@@ -35,6 +35,7 @@ struct body_verified {
     struct hash_value want;
     err wrong;
     err verdict; /* of the digest, once the end came */
+    struct hash_value got;
 };
 
 static err verified_next(struct body *b, struct str *out)
@@ -47,12 +48,11 @@ static err verified_next(struct body *b, struct str *out)
         hash_set_update(f->set, out->p, out->n);
         return ERR_OK;
     }
-    struct hash_value got;
-    hash_set_final(f->set, f->alg, &got);
+    hash_set_final(f->set, f->alg, &f->got);
     hash_set_free(f->set);
     f->set = NULL;
     size_t n = hash_size(f->alg);
-    bool same = str_eq(str_of((char *)got.b, n), str_of((char *)f->want.b, n));
+    bool same = str_eq(str_of((char *)f->got.b, n), str_of((char *)f->want.b, n));
     f->verdict = same ? ERR_OK : f->wrong;
     return f->verdict;
 }
@@ -65,6 +65,15 @@ static void verified_close(struct body *b)
 }
 
 static const struct body_ops verified_ops = {"verified", verified_next, verified_close};
+
+bool body_verified_got(const struct body *b, struct hash_value *got)
+{
+    if (b->ops != &verified_ops) return false;
+    const struct body_verified *f = CONTAINER(b, struct body_verified, b);
+    if (f->set || !f->verdict) return false;
+    *got = f->got;
+    return true;
+}
 
 struct body *body_verified(struct arena *a, struct body *inner, enum hash_alg alg,
                            const struct hash_value *want, err wrong)

@@ -28,7 +28,11 @@ static bool is_name(struct str s)
 
 static bool is_value(struct str s)
 {
-    return s.n == 0 || (!memchr(s.p, '\r', s.n) && !memchr(s.p, '\n', s.n) && !memchr(s.p, 0, s.n));
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+    }
+    return true;
 }
 
 /* What this module writes itself. */

@@ -28,7 +28,8 @@ bool bucket_name_valid(struct str name)
         bool edge = i == 0 || i == name.n - 1;
         bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (!alnum && (edge || (c != '.' && c != '-'))) return false;
-        if (c == '.' && name.p[i + 1] == '.') return false; /* never the last: edges are letters or digits */
+        /* Labels of DNS: not empty, no '-' at an edge. A '.' is never at an edge of the name. */
+        if (c == '.' && (name.p[i + 1] == '.' || name.p[i + 1] == '-' || name.p[i - 1] == '-')) return false;
     }
     if (str_starts(name, STR("xn--")) || str_starts(name, STR("sthree-")) ||
         str_starts(name, STR("amzn-s3-demo-")))

@@ -1,6 +1,7 @@
 /* Preconditions: RFC 9110's rules for reads, AWS's for writes and copies. Times compare in whole seconds, as
  * headers do. */
 #include "object/internal.h"
+#include "base/clock.h"
 
 static struct str unquote(struct str s)
 {
@@ -45,6 +46,14 @@ err cond_read(const struct obj_cond *c, struct str etag, int64_t modified_ms)
     if (c->if_modified_since && seconds(modified_ms) <= seconds(c->if_modified_since))
         return ERR_NOT_MODIFIED;
     return ERR_OK;
+}
+
+bool cond_if_range(struct str v, struct str etag, int64_t modified_ms)
+{
+    int64_t ms;
+    v = str_trim(v);
+    if (v.n && (v.p[0] == '"' || str_starts(v, STR("W/")))) return v.p[0] == '"' && etag_same(v, etag);
+    return time_parse_http(v, &ms) ? seconds(ms) == seconds(modified_ms) : etag_same(v, etag);
 }
 
 err cond_source(const struct obj_cond *c, struct str etag, int64_t modified_ms)

@@ -42,7 +42,8 @@ static err select_bytes(struct objects *o, struct arena *a, uint64_t bucket, con
     out->first = 0;
     out->length = r->size;
     if (in->part_number) return select_part(o, a, bucket, r, in->part_number, out);
-    if (in->range.n) return range_parse(in->range, r->size, &out->partial, &out->first, &out->length);
+    if (in->range.n && (!in->if_range.n || cond_if_range(in->if_range, out->info.etag, r->modified_ms)))
+        return range_parse(in->range, r->size, &out->partial, &out->first, &out->length);
     return ERR_OK;
 }
 

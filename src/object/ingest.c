@@ -97,8 +97,12 @@ static err finish(struct obj_put_in *in, struct ingest *g, struct hash_set *h, u
     for (unsigned alg = 0; alg < HASH_ALGS; alg++) {
         if (!(computed & HASH_BIT(alg))) continue;
         hash_set_final(h, alg, &v[alg]);
-        if ((in->expect_bits & HASH_BIT(alg)) && memcmp(v[alg].b, in->expect[alg].b, hash_size(alg)) != 0)
+        if ((in->expect_bits & HASH_BIT(alg)) && memcmp(v[alg].b, in->expect[alg].b, hash_size(alg)) != 0) {
+            in->mismatch = true;
+            in->wrong = (enum hash_alg)alg;
+            in->got = v[alg];
             return ERR_BAD_DIGEST;
+        }
         if (!(HASH_S3_SUMS & HASH_BIT(alg))) continue;
         g->sums.bits |= HASH_BIT(alg);
         g->sums.type[alg] = CHECKSUM_FULL_OBJECT;

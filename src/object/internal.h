@@ -139,6 +139,8 @@ struct str etag_dup(struct arena *a, const struct rec *r);
 /* ---- preconditions (cond.c) ---- */
 /* Of reads: ERR_OK, ERR_NOT_MODIFIED, ERR_PRECONDITION_FAILED. */
 err cond_read(const struct obj_cond *c, struct str etag, int64_t modified_ms);
+/* If-Range: a strong ETag, or exactly the time of the last change. */
+bool cond_if_range(struct str v, struct str etag, int64_t modified_ms);
 /* Of a copy's source: failures are all ERR_PRECONDITION_FAILED. */
 err cond_source(const struct obj_cond *c, struct str etag, int64_t modified_ms);
 /* Of writes and deletes, against the current version or NULL (none, or a delete marker). */

@@ -131,6 +131,9 @@ struct obj_put_in {
     unsigned want_sums;   /* HASH_BITs to compute and keep (besides MD5 and CRC64XZ, always) */
     unsigned expect_bits; /* digests that must match (ERR_BAD_DIGEST): HASH_MD5 for Content-MD5, others */
     struct hash_value expect[HASH_ALGS];
+    bool mismatch; /* out, on ERR_BAD_DIGEST: which one, and what was computed */
+    enum hash_alg wrong;
+    struct hash_value got;
     /* Trailing checksums are known only after the body: called at its end, may fill expect_bits/expect; NULL
      * if none. */
     err (*at_end)(void *arg, struct obj_put_in *in);
@@ -148,6 +151,8 @@ struct obj_get_in {
     /* The raw Range header, n 0: none. Malformed or multiple: whole object (S3). Unsatisfiable:
      * ERR_INVALID_RANGE. */
     struct str range;
+    struct str
+        if_range; /* as sent, n 0: none. Another ETag or date than the object's: the range is not looked at */
 };
 struct obj_get_out {
     struct obj_info
@@ -273,6 +278,12 @@ struct upload_complete_part {
     struct str etag;
     struct obj_checksums sums; /* given by the client; checked against the stored ones */
 };
+struct upload_fault { /* what was wrong with the list, for the client */
+    unsigned number;  /* the part of ERR_INVALID_PART and ERR_ENTITY_TOO_SMALL; 0: none in particular */
+    struct str etag;  /* as listed */
+    uint64_t size,
+        least; /* of that part and the least allowed; the whole's when `size` below did not match */
+};
 struct upload_complete_in {
     struct str bucket, key, upload_id;
     struct obj_cond cond;
@@ -284,6 +295,7 @@ struct upload_complete_in {
     enum checksum_type type;
     bool has_size; /* x-amz-mp-object-size */
     uint64_t size;
+    struct upload_fault *fault; /* filled on failure; may be NULL */
 };
 /* Repeating a Complete that succeeded gives ERR_OK and the same result, for a day. A part number listed twice
  * in a row counts by its last line. Sums of parts may be left out. */

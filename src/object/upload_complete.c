@@ -49,6 +49,13 @@ static err check_part(const struct upload_complete_part *want, const struct part
     return !e && !sums_same(&sums, &want->sums) ? ERR_INVALID_PART : e;
 }
 
+static err at_part(const struct completion *c, size_t i, uint64_t size, err e)
+{
+    if (c->in->fault)
+        *c->in->fault = (struct upload_fault){c->list[i].number, c->list[i].etag, size, c->o->min_part_size};
+    return e;
+}
+
 /* Both lists ascend: matches the client's against what is there; picked gets the parts, keep marks them. */
 static err pick(const struct completion *c, const struct part *have, size_t n, struct part *picked,
                 bool *keep)
@@ -56,14 +63,14 @@ static err pick(const struct completion *c, const struct part *have, size_t n, s
     size_t h = 0;
     for (size_t i = 0; i < c->n; i++) {
         while (h < n && have[h].number < c->list[i].number) h++;
-        if (h == n || have[h].number != c->list[i].number) return ERR_INVALID_PART;
+        if (h == n || have[h].number != c->list[i].number) return at_part(c, i, 0, ERR_INVALID_PART);
         err e = check_part(&c->list[i], &have[h]);
-        if (e) return e;
+        if (e) return at_part(c, i, have[h].size, e);
         picked[i] = have[h];
         keep[h] = true;
     }
     for (size_t i = 0; i + 1 < c->n; i++)
-        if (picked[i].size < c->o->min_part_size) return ERR_ENTITY_TOO_SMALL;
+        if (picked[i].size < c->o->min_part_size) return at_part(c, i, picked[i].size, ERR_ENTITY_TOO_SMALL);
     return ERR_OK;
 }
 
@@ -149,7 +156,10 @@ static err make_record(struct mut *m, struct completion *c, const struct upload 
     r->modified_ms = c->stamp.modified_ms;
     r->f[REC_UPLOAD_SUM] = r->f[REC_INITIATOR] = STR_NONE;
     err e = measure(v, c->n, r);
-    if (!e && c->in->has_size && c->in->size != r->size) e = ERR_INVALID_REQUEST;
+    if (!e && c->in->has_size && c->in->size != r->size) {
+        if (c->in->fault) c->in->fault->size = r->size;
+        return ERR_INVALID_REQUEST;
+    }
     if (!e) e = sum_whole(u, c, v, &sums);
     if (!e) r->f[REC_SUMS] = sums_encode(m->a, &sums);
     return e;

@@ -1,6 +1,8 @@
 """CopyObject and UploadPartCopy."""
 
+import base64
 import datetime
+import hashlib
 import os
 
 import pytest
@@ -129,6 +131,59 @@ def test_odd_source_keys(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     s3.copy_object(Bucket=bucket, Key="d", CopySource={"Bucket": bucket, "Key": key})
     assert s3.get_object(Bucket=bucket, Key="d")["Body"].read() == key.encode()
+
+
+@op("CopyObject")
+@op("UploadPartCopy")
+@op("GetObject")
+def test_sources_above_five_gib(s3, raw, bucket):
+    """Part copies share bytes, so that an object of 5 GiB and more costs 64 MiB of upload."""
+    piece = os.urandom(1 << 20) * 64
+    s3.put_object(Bucket=bucket, Key="src", Body=piece)
+    src = {"Bucket": bucket, "Key": "src"}
+    up = s3.create_multipart_upload(Bucket=bucket, Key="big")["UploadId"]
+    parts = []
+    for n in range(1, 82):
+        r = s3.upload_part_copy(Bucket=bucket, Key="big", UploadId=up, PartNumber=n, CopySource=src)
+        parts.append({"PartNumber": n, "ETag": r["CopyPartResult"]["ETag"]})
+    s3.complete_multipart_upload(Bucket=bucket, Key="big", UploadId=up, MultipartUpload={"Parts": parts})
+    size = 81 * len(piece)
+    assert s3.head_object(Bucket=bucket, Key="big")["ContentLength"] == size > 5 << 30
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="big")["Contents"][0]["Size"] == size
+    at = (5 << 30) - 10  # across the edge of parts and of 32 bits
+    for first in (at, (4 << 30) - 10):
+        r = s3.get_object(Bucket=bucket, Key="big", Range=f"bytes={first}-{first + 19}")
+        assert r["Body"].read() == piece[-10:] + piece[:10] and r["ContentRange"] == f"bytes {first}-{first + 19}/{size}"
+    assert s3.get_object(Bucket=bucket, Key="big", Range="bytes=-5")["Body"].read() == piece[-5:]
+    r = raw.call("PUT", f"/{bucket}/copy", {"x-amz-copy-source": f"/{bucket}/big"})
+    refused(r, 400, "InvalidRequest")
+    text = f"The specified copy source is larger than the maximum allowable size for a copy source: {5 << 30}"
+    assert r.field("Message") == text
+    up = s3.create_multipart_upload(Bucket=bucket, Key="copy")["UploadId"]
+    r = raw.call("PUT", f"/{bucket}/copy?partNumber=1&uploadId={up}", {"x-amz-copy-source": f"/{bucket}/big"})
+    refused(r, 400, "InvalidRequest")
+    assert r.field("Message") == text
+    absent(s3, bucket, "copy")
+
+
+@op("CopyObject")
+def test_copy_of_a_multipart_object_keeps_its_parts(s3, bucket):
+    parts, etags = [os.urandom(5 << 20), b"tail"], []
+    up = s3.create_multipart_upload(Bucket=bucket, Key="src", ChecksumAlgorithm="SHA1")["UploadId"]
+    for n, data in enumerate(parts, 1):
+        r = s3.upload_part(Bucket=bucket, Key="src", UploadId=up, PartNumber=n, Body=data, ChecksumAlgorithm="SHA1")
+        etags.append({"PartNumber": n, "ETag": r["ETag"], "ChecksumSHA1": r["ChecksumSHA1"]})
+    s3.complete_multipart_upload(Bucket=bucket, Key="src", UploadId=up, MultipartUpload={"Parts": etags})
+    src = s3.head_object(Bucket=bucket, Key="src", ChecksumMode="ENABLED")
+    r = s3.copy_object(Bucket=bucket, Key="dst", CopySource={"Bucket": bucket, "Key": "src"})["CopyObjectResult"]
+    dst = s3.head_object(Bucket=bucket, Key="dst", ChecksumMode="ENABLED")
+    assert r["ETag"] == dst["ETag"] == src["ETag"] and r["ChecksumSHA1"] == dst["ChecksumSHA1"] == src["ChecksumSHA1"]
+    assert s3.get_object(Bucket=bucket, Key="dst", PartNumber=2)["Body"].read() == b"tail"
+    # A checksum that is asked for is one of the whole.
+    r = s3.copy_object(Bucket=bucket, Key="sum", CopySource={"Bucket": bucket, "Key": "src"}, ChecksumAlgorithm="SHA256")
+    want = base64.b64encode(hashlib.sha256(b"".join(parts)).digest()).decode()
+    assert r["CopyObjectResult"]["ChecksumSHA256"] == want
+    assert s3.head_object(Bucket=bucket, Key="sum", ChecksumMode="ENABLED")["ChecksumType"] == "FULL_OBJECT"
 
 
 @op("UploadPartCopy")

@@ -38,23 +38,19 @@ static err read_wanted(struct api_request *rq, unsigned *want)
     }
     if (!in_header) e = add_wanted(rq, api_header(rq, "x-amz-object-attributes"), want);
     if (!e && !*want)
-        return api_bad_argument(
-            rq, "x-amz-object-attributes", STR_NONE,
+        return api_error(
+            rq, ERR_INVALID_REQUEST,
             "The x-amz-object-attributes header specifying the attributes to be retrieved is either "
             "missing or empty");
     return e;
 }
 
-static err header_number(struct api_request *rq, const char *name, unsigned def, unsigned cap, unsigned *out)
+/* What is no number does not count, as in S3. */
+static unsigned header_number(struct api_request *rq, const char *name, unsigned def, unsigned cap)
 {
-    struct str v = api_header(rq, name);
     uint64_t n;
-    *out = def;
-    if (!v.p) return ERR_OK;
-    if (!str_to_u64(v, &n) || n > INT32_MAX)
-        return api_bad_argument(rq, name, v, "The value is not an integer between 0 and 2147483647");
-    *out = n > cap ? cap : (unsigned)n;
-    return ERR_OK;
+    if (!str_to_u64(api_header(rq, name), &n)) return def;
+    return n > cap ? cap : (unsigned)n;
 }
 
 struct parts {
@@ -120,9 +116,9 @@ err s3_get_object_attributes(struct api_request *rq)
     struct buf b;
     err e = read_wanted(rq, &want);
     if (!e) e = s3_arg_version(rq, &in.version_id);
-    if (!e) e = header_number(rq, "x-amz-max-parts", S3_LIST_MAX, S3_LIST_MAX, &p.max);
-    if (!e) e = header_number(rq, "x-amz-part-number-marker", 0, OBJ_PART_MAX_NUMBER, &p.after);
     if (e) return e;
+    p.max = header_number(rq, "x-amz-max-parts", S3_LIST_MAX, S3_LIST_MAX);
+    p.after = header_number(rq, "x-amz-part-number-marker", 0, OBJ_PART_MAX_NUMBER);
     e = obj_get(rq->objects, rq->arena, &in, &out);
     if (!e && (want & WANT_PARTS) && out.info.parts) {
         struct obj_info same;

@@ -69,7 +69,13 @@ err s3_head_bucket(struct api_request *rq)
 
 err s3_delete_bucket(struct api_request *rq)
 {
+    struct bucket_info info;
     err e = bucket_delete(rq->objects, rq->arena, rq->bucket);
+    if (e == ERR_BUCKET_NOT_EMPTY && bucket_get(rq->objects, rq->arena, rq->bucket, &info) == ERR_OK &&
+        info.versioning != VERSIONING_OFF)
+        return api_error(
+            rq, e,
+            "The bucket you tried to delete is not empty. You must delete all versions in the bucket.");
     return e ? e : s3_reply_empty(rq, 204);
 }
 

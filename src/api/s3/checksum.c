@@ -178,6 +178,20 @@ err s3_upload_checksums(struct api_request *rq, struct obj_put_in *in, enum hash
     return sdk_algorithm(rq, alg);
 }
 
+err s3_digest_failed(struct api_request *rq, err e, const struct obj_put_in *in)
+{
+    char expected[2 * HASH_MAX_SIZE + 1], calculated[2 * HASH_MAX_SIZE];
+    if (e != ERR_BAD_DIGEST || !in->mismatch) return e;
+    if (in->wrong != HASH_MD5)
+        return api_error(rq, e, "The %s you specified did not match the calculated checksum.",
+                         hash_name(in->wrong));
+    hex_encode(in->expect[HASH_MD5].b, hash_size(HASH_MD5), expected);
+    base64_encode(in->got.b, hash_size(HASH_MD5), calculated);
+    api_error_add(rq, "ExpectedDigest", arena_dup(rq->arena, str_c(expected)));
+    api_error_add(rq, "CalculatedDigest", arena_dup(rq->arena, str_c(calculated)));
+    return api_error(rq, e, "The Content-MD5 you specified did not match what we received.");
+}
+
 err s3_arg_checksum_type(struct api_request *rq, bool *has, enum checksum_type *out)
 {
     struct str v = api_header(rq, "x-amz-checksum-type");

@@ -90,7 +90,8 @@ static err read_whole(struct api_request *rq, struct upload_complete_in *in)
     }
     in->has_size = size.p != NULL;
     if (in->has_size && !str_to_u64(size, &in->size))
-        return api_error(rq, ERR_INVALID_REQUEST, "Value for x-amz-mp-object-size header is invalid.");
+        return api_error(rq, ERR_INVALID_REQUEST, "Value for x-amz-mp-object-size header is invalid: '%.*s'",
+                         STR_FMT(size));
     return ERR_OK;
 }
 
@@ -137,9 +138,48 @@ static err reply(struct api_request *rq, const struct obj_info *o)
     return s3_reply_doc(rq, &b);
 }
 
+static void name_part(struct api_request *rq, const struct upload_fault *f)
+{
+    api_error_add(rq, "PartNumber", arena_fmt(rq->arena, "%u", f->number));
+    api_error_add(rq, "ETag", f->etag);
+}
+
+static err complete_failed(struct api_request *rq, err e, const struct upload_complete_in *in)
+{
+    const struct upload_fault *f = in->fault;
+    switch (e) {
+    case ERR_INVALID_PART:
+        if (!f->number) return e;
+        api_error_add(rq, "UploadId", in->upload_id);
+        name_part(rq, f);
+        return e;
+    case ERR_ENTITY_TOO_SMALL:
+        api_error_add(rq, "ProposedSize", arena_fmt(rq->arena, "%llu", (unsigned long long)f->size));
+        api_error_add(rq, "MinSizeAllowed", arena_fmt(rq->arena, "%llu", (unsigned long long)f->least));
+        name_part(rq, f);
+        return e;
+    case ERR_INVALID_REQUEST:
+        if (f->size == in->size || !in->has_size) return e;
+        return api_error(
+            rq, e,
+            "The provided 'x-amz-mp-object-size' header value %llu does not match what was computed: %llu",
+            (unsigned long long)in->size, (unsigned long long)f->size);
+    case ERR_BAD_DIGEST:
+        S3_EACH_CHECKSUM(alg)
+        if (in->expect_bits & HASH_BIT(alg))
+            return api_error(rq, e, "The %s you specified did not match the calculated checksum.",
+                             hash_name(alg));
+        return e;
+    default:
+        return s3_cond_failed(rq, e, &in->cond);
+    }
+}
+
 err s3_complete_multipart_upload(struct api_request *rq)
 {
-    struct upload_complete_in in = {.bucket = rq->bucket, .key = rq->key, .upload_id = s3_upload_id(rq)};
+    struct upload_fault fault = {.number = 0};
+    struct upload_complete_in in = {
+        .bucket = rq->bucket, .key = rq->key, .upload_id = s3_upload_id(rq), .fault = &fault};
     struct obj_upload_info u;
     struct obj_info out;
     struct xml_node *root;
@@ -153,6 +193,5 @@ err s3_complete_multipart_upload(struct api_request *rq)
     if (!e) e = check_type(rq, &in, &u);
     if (e && e != ERR_NO_SUCH_UPLOAD) return e;
     e = upload_complete(rq->objects, rq->arena, &in, &out);
-    if (e == ERR_NO_SUCH_UPLOAD) api_error_add(rq, "UploadId", in.upload_id);
-    return e ? s3_cond_failed(rq, e, &in.cond) : reply(rq, &out);
+    return e ? complete_failed(rq, e, &in) : reply(rq, &out);
 }

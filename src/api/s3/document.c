@@ -9,18 +9,19 @@ bool s3_has_body_digest(const struct api_request *rq)
     return false;
 }
 
-static err check_one(enum hash_alg alg, const struct hash_value *want, struct str doc)
+static err check_one(struct obj_put_in *in, enum hash_alg alg, struct str doc)
 {
-    struct hash_value got;
-    hash_once(alg, doc.p, doc.n, &got);
-    return memcmp(got.b, want->b, hash_size(alg)) == 0 ? ERR_OK : ERR_BAD_DIGEST;
+    hash_once(alg, doc.p, doc.n, &in->got);
+    in->wrong = alg;
+    in->mismatch = memcmp(in->got.b, in->expect[alg].b, hash_size(alg)) != 0;
+    return in->mismatch ? ERR_BAD_DIGEST : ERR_OK;
 }
 
 static err check_digests(struct obj_put_in *in, struct str doc)
 {
     err e = in->at_end ? in->at_end(in->arg, in) : ERR_OK;
     for (int alg = 0; alg < HASH_ALGS && !e; alg++)
-        if (in->expect_bits & HASH_BIT(alg)) e = check_one((enum hash_alg)alg, &in->expect[alg], doc);
+        if (in->expect_bits & HASH_BIT(alg)) e = check_one(in, (enum hash_alg)alg, doc);
     return e;
 }
 
@@ -35,7 +36,7 @@ err s3_read_xml(struct api_request *rq, size_t max, bool may_be_empty, const cha
     err e = s3_upload_checksums(rq, &digests, &alg);
     if (!e) e = body_read_all(rq->arena, rq->body, max, &doc);
     if (!e) e = check_digests(&digests, doc);
-    if (e) return e;
+    if (e) return s3_digest_failed(rq, e, &digests);
     if (doc.n == 0) return may_be_empty ? ERR_OK : ERR_MALFORMED_XML;
     e = xml_parse(rq->arena, doc, root);
     if (!e && !str_eq((*root)->name, str_c(root_name))) e = ERR_MALFORMED_XML;

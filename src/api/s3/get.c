@@ -33,6 +33,10 @@ static err get_failed(struct api_request *rq, err e, const struct obj_get_in *in
         if (i->etag.n)
             api_error_add(rq, "ActualObjectSize", arena_fmt(rq->arena, "%llu", (unsigned long long)i->size));
         break;
+    case ERR_INVALID_PART_NUMBER:
+        api_error_add(rq, "PartNumberRequested", arena_fmt(rq->arena, "%u", in->part_number));
+        api_error_add(rq, "ActualPartCount", arena_fmt(rq->arena, "%u", i->parts ? i->parts : 1));
+        break;
     case ERR_NO_SUCH_VERSION:
         api_error_add(rq, "VersionId", in->version_id);
         break;
@@ -47,7 +51,8 @@ static err read_args(struct api_request *rq, struct obj_get_in *in)
     *in = (struct obj_get_in){.bucket = rq->bucket,
                               .key = rq->key,
                               .head = rq->x->method == HTTP_HEAD,
-                              .range = http_header(rq->x, "range")};
+                              .range = http_header(rq->x, "range"),
+                              .if_range = http_header(rq->x, "if-range")};
     err e = s3_arg_version(rq, &in->version_id);
     if (!e) e = s3_read_cond(rq, &in->cond);
     if (e || !api_param(rq, "partNumber", NULL)) return e;

@@ -18,6 +18,30 @@ static void set_content(struct api_request *rq, const char *header, const char *
     if (v.n) s3_set(rq, header, v);
 }
 
+/* What is not ASCII goes out as one encoded word of RFC 2047, as in S3: headers are ASCII. Bytes that are not
+ * UTF-8 are taken for Latin-1. */
+static struct str ascii(struct arena *a, struct str v)
+{
+    size_t i = 0;
+    while (i < v.n && (uint8_t)v.p[i] < 0x80) i++;
+    if (i == v.n) return v;
+    struct str utf8 = v;
+    if (!utf8_valid(v)) {
+        char *p = arena_alloc_raw(a, 2 * v.n);
+        size_t n = 0;
+        for (size_t k = 0; p && k < v.n; k++) {
+            uint8_t c = (uint8_t)v.p[k];
+            if (c >= 0x80) p[n++] = (char)(0xc0 | c >> 6);
+            p[n++] = (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c);
+        }
+        utf8 = str_of(p, n);
+    }
+    char *text = utf8.p ? arena_alloc_raw(a, base64_size(utf8.n) + 1) : NULL;
+    if (!text) return STR_NONE;
+    base64_encode(utf8.p, utf8.n, text);
+    return arena_fmt(a, "=?UTF-8?B?%s?=", text);
+}
+
 static void set_user(struct api_request *rq, const struct obj_meta *m)
 {
     char name[11 + OBJ_USER_META_MAX + 1] = "x-amz-meta-";
@@ -25,7 +49,7 @@ static void set_user(struct api_request *rq, const struct obj_meta *m)
         struct str n = str_slice(m->user[i].name, 0, OBJ_USER_META_MAX);
         if (n.n) memcpy(name + 11, n.p, n.n);
         name[11 + n.n] = 0;
-        s3_set(rq, name, m->user[i].value);
+        s3_set(rq, name, ascii(rq->arena, m->user[i].value));
     }
 }
 

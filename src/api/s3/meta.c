@@ -6,13 +6,25 @@
 #define TAG_KEY_MAX 128 /* characters */
 #define TAG_VAL_MAX 256
 
-/* No CR, LF or NUL may be stored: a value that came by query could otherwise break a response's header
- * section. */
+/* What came by query may hold what no header can: stored, it would make an object that nobody can read. */
 static bool header_safe(struct str v)
 {
-    for (size_t i = 0; i < v.n; i++)
-        if (v.p[i] == '\r' || v.p[i] == '\n' || v.p[i] == 0) return false;
+    for (size_t i = 0; i < v.n; i++) {
+        uint8_t c = (uint8_t)v.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+    }
     return true;
+}
+
+/* A token of RFC 9110. */
+static bool name_safe(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!alnum && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c))) return false;
+    }
+    return name.n > 0;
 }
 
 /* ---- content headers ---- */
@@ -75,7 +87,7 @@ static err read_redirect(struct api_request *rq, struct str *out)
 static err add_user(struct api_request *rq, struct obj_meta *m, struct str name, struct str value,
                     size_t *bytes)
 {
-    if (!header_safe(value) || name.n == 0)
+    if (!header_safe(value) || !name_safe(name))
         return api_error(rq, ERR_INVALID_ARGUMENT,
                          "User metadata holds a name or value that no header may have.");
     *bytes += name.n + value.n;
@@ -165,7 +177,10 @@ static err check_tag(struct api_request *rq, const struct obj_meta *m, struct ob
         why = "System tags cannot be added/updated by requester";
     for (size_t i = 0; i < m->ntags && !why; i++)
         if (str_eq(m->tags[i].name, t.name)) why = "Cannot provide multiple Tags with the same key";
-    return why ? api_error(rq, ERR_INVALID_TAG, "%s", why) : ERR_OK;
+    if (!why) return ERR_OK;
+    api_error_add(rq, "TagKey", t.name);
+    api_error_add(rq, "TagValue", t.value);
+    return api_error(rq, ERR_INVALID_TAG, "%s", why);
 }
 
 static void insert_sorted(struct obj_meta *m, struct obj_pair t)

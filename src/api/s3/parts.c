@@ -11,12 +11,6 @@ static err check_algorithm(struct api_request *rq, const struct obj_upload_info 
                      hash_name(u->checksum), hash_name(sent));
 }
 
-static err part_length(struct api_request *rq)
-{
-    if (rq->payload_length < 0) return rq->x->chunked ? ERR_OK : ERR_MISSING_CONTENT_LENGTH;
-    return (uint64_t)rq->payload_length <= OBJ_PART_MAX_SIZE ? ERR_OK : ERR_ENTITY_TOO_LARGE;
-}
-
 err s3_upload_part(struct api_request *rq)
 {
     struct obj_put_in in = {
@@ -27,7 +21,7 @@ err s3_upload_part(struct api_request *rq)
     unsigned number = 0;
     struct str id = s3_upload_id(rq);
     err e = s3_arg_part_number(rq, &number);
-    if (!e) e = part_length(rq);
+    if (!e) e = s3_check_length(rq, OBJ_PART_MAX_SIZE);
     if (!e) e = s3_upload_checksums(rq, &in, &alg);
     if (!e) e = upload_get(rq->objects, rq->arena, rq->bucket, rq->key, id, &u);
     if (!e) e = check_algorithm(rq, &u, alg);
@@ -35,7 +29,7 @@ err s3_upload_part(struct api_request *rq)
     if (alg == HASH_ALGS) alg = u.has_checksum ? u.checksum : HASH_CRC64NVME;
     in.want_sums = HASH_BIT(alg);
     e = upload_part(rq->objects, rq->arena, id, number, &in, rq->body, &out);
-    if (e) return e;
+    if (e) return s3_digest_failed(rq, e, &in);
     s3_set(rq, "etag", s3_quoted(rq->arena, out.etag));
     out.sums.bits &= HASH_BIT(alg); /* one more may be kept for the sum of the whole */
     s3_set_checksums(rq, &out.sums, false);
@@ -61,6 +55,19 @@ static err read_range(struct api_request *rq, struct upload_copy_in *in)
         "are the zero-based offsets of the first and last bytes to copy");
 }
 
+static err bad_range(struct api_request *rq, const struct upload_copy_in *in)
+{
+    struct obj_get_in look = {
+        .bucket = in->src_bucket, .key = in->src_key, .version_id = in->src_version_id, .head = true};
+    struct obj_get_out out;
+    err e = obj_get(rq->objects, rq->arena, &look, &out);
+    if (e) return e;
+    struct str text = arena_fmt(rq->arena, "Range specified is not valid for source object of size: %llu",
+                                (unsigned long long)out.info.size);
+    return api_bad_argument(rq, "x-amz-copy-source-range", api_header(rq, "x-amz-copy-source-range"),
+                            text.p ? text.p : "");
+}
+
 err s3_upload_part_copy(struct api_request *rq)
 {
     struct upload_copy_in in = {.src_bucket = rq->source.bucket,
@@ -77,9 +84,7 @@ err s3_upload_part_copy(struct api_request *rq)
     if (!e) e = s3_source_cond(rq, &in.src_cond);
     if (e) return e;
     e = upload_part_copy(rq->objects, rq->arena, &in, &out, &version);
-    if ((e == ERR_INVALID_ARGUMENT || e == ERR_INVALID_RANGE) && in.has_range)
-        return api_bad_argument(rq, "x-amz-copy-source-range", api_header(rq, "x-amz-copy-source-range"),
-                                "Range specified is not valid for source object");
+    if (e == ERR_INVALID_RANGE) return bad_range(rq, &in);
     if (e) return s3_source_failed(rq, e, &in.src_cond);
     if (version.n) s3_set(rq, "x-amz-copy-source-version-id", version);
     s3_doc(&b, "CopyPartResult");

@@ -58,6 +58,8 @@ err s3_read_tags(struct api_request *rq, struct obj_meta *m);
 err s3_add_tag(struct api_request *rq, struct obj_meta *m, struct obj_pair t); /* checked, kept sorted */
 err s3_read_storage_class(struct api_request *rq, struct str *out);
 
+err s3_check_length(struct api_request *rq, uint64_t max); /* put.c: of a body that is to be stored */
+
 /* ---- cond.c: preconditions ---- */
 err s3_read_cond(struct api_request *rq, struct obj_cond *c); /* If-Match … If-Unmodified-Since of a read */
 err s3_write_cond(struct api_request *rq, struct obj_cond *c); /* of PUT, Complete and copy targets */
@@ -72,6 +74,8 @@ err s3_source_failed(struct api_request *rq, err e, const struct obj_cond *c); /
  * and in->want_sums; sets at_end where a trailer will come. explicit_alg: the algorithm the client chose,
  * HASH_ALGS: none. */
 err s3_upload_checksums(struct api_request *rq, struct obj_put_in *in, enum hash_alg *explicit_alg);
+/* Of an error of obj_put or upload_part: say which digest did not match. */
+err s3_digest_failed(struct api_request *rq, err e, const struct obj_put_in *in);
 err s3_content_md5(struct api_request *rq, bool *has, struct hash_value *out);
 /* The one x-amz-checksum-<alg> header; *alg HASH_ALGS when there is none. A composite's "-N" is cut into
  * *parts. */

@@ -104,6 +104,8 @@ err s3_list_multipart_uploads(struct api_request *rq)
     if (!e) e = s3_arg_url(rq, &url);
     if (in.key_marker.n == 0) in.id_marker = STR_NONE; /* as S3: ignored without a key marker */
     if (!e) e = upload_list(rq->objects, rq->arena, &in, &out);
+    if (e == ERR_INVALID_ARGUMENT && in.id_marker.n)
+        return api_bad_argument(rq, "upload-id-marker", in.id_marker, "Invalid uploadId marker");
     if (e) return e;
     s3_doc(&b, "ListMultipartUploadsResult");
     xml_elem(&b, "Bucket", rq->bucket);

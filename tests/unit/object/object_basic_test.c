@@ -37,8 +37,8 @@ static void test_bucket_names(void **state)
     (void)state;
     static const char *const good[] = {"abc", "a-b", "a.b.c", "1234", "192.168.5.4.5", "a1-2-3.x"};
     static const char *const bad[] = {
-        "ab",          "Abc",     "a_b",         "-ab",        "ab-",        ".ab", "ab.", "a..b",
-        "192.168.5.4", "xn--abc", "abc-s3alias", "abc--ol-s3", "sthree-abc", "a b", "a/b", ""};
+        "ab",   "Abc",         "a_b",     "-ab",         "ab-",        ".ab",        "ab.", "a..b", "a.-b",
+        "a-.b", "192.168.5.4", "xn--abc", "abc-s3alias", "abc--ol-s3", "sthree-abc", "a b", "a/b",  ""};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(bucket_name_valid(str_c(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(bucket_name_valid(str_c(bad[i])));
     char longest[65];
