@@ -209,7 +209,9 @@ static void contradictions_and_other_methods(void **state)
     assert_int_equal(route("POST", "/bucket"), ERR_METHOD_NOT_ALLOWED);
     assert_int_equal(route("PUT", "/"), ERR_METHOD_NOT_ALLOWED);
     assert_int_equal(route("PATCH", "/bucket/key"), ERR_METHOD_NOT_ALLOWED);
-    assert_int_equal(route("GET", "/bucket/key?uploads"), ERR_METHOD_NOT_ALLOWED);
+    assert_int_equal(route("GET", "/bucket/key?uploads"), ERR_INVALID_REQUEST);
+    assert_int_equal(route("GET", "/bucket/key?versions"), ERR_INVALID_REQUEST);
+    assert_int_equal(route("DELETE", "/bucket/key?uploads"), ERR_METHOD_NOT_ALLOWED);
     assert_int_equal(rq->op, API_OPS);
 }
 
