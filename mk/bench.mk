@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-extents bench-auth bench-object bench-commit
+.PHONY: bench-peers bench-extents bench-auth bench-object bench-commit
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -21,3 +21,6 @@ bench-object: $(OUT)/bench/object_bench ## measure the object layer over the sto
 bench-commit: $(OUT)/bench/commit_bench ## measure durable commits in BENCH_DIR (build/bench)
 	@mkdir -p $(BENCH_DIR)
 	@$< $(BENCH_DIR)
+
+bench-peers: $(BIN) $(VENV)/.done ## Ingot beside its peers: MINIO=, RUSTFS=, WEED=, NGINX= are paths of binaries
+	@BENCH_DIR=$(BENCH_DIR) MINIO=$(MINIO) RUSTFS=$(RUSTFS) WEED=$(WEED) NGINX=$(NGINX) $(PYTHON) bench/peers.py

@@ -118,20 +118,41 @@ static uint64_t own_cpu_us(void)
 }
 
 /* utime + stime of /proc/PID/stat, fields 14 and 15, counted after the command's closing parenthesis. */
-static uint64_t process_cpu_us(int pid)
+static size_t read_proc(int pid, const char *name, char text[1024])
 {
-    char path[40], text[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
     FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
+    size_t n = f ? fread(text, 1, 1023, f) : 0;
+    if (f) fclose(f);
     text[n] = 0;
+    return n;
+}
+
+static uint64_t one_cpu_us(int pid)
+{
+    char text[1024];
+    read_proc(pid, "stat", text);
     const char *p = strrchr(text, ')');
     unsigned long long user = 0, system = 0;
     if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
         return 0;
     return (user + system) * 1000000ull / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* With the processes that its main thread has started: some servers fork their workers. */
+static uint64_t process_cpu_us(int pid)
+{
+    char name[40], text[1024];
+    uint64_t sum = one_cpu_us(pid);
+    snprintf(name, sizeof name, "task/%d/children", pid);
+    read_proc(pid, name, text);
+    for (char *p = text, *end; *p; p = end) {
+        long child = strtol(p, &end, 10);
+        if (end == p) break;
+        sum += one_cpu_us((int)child);
+    }
+    return sum;
 }
 
 /* ---- the coordinator ---- */
