@@ -20,6 +20,7 @@ static void set_defaults(struct engine *e, const struct engine_options *o)
     if (!e->o.blob_cache) e->o.blob_cache = ENGINE_BLOB_CACHE;
     if (!e->o.inline_max) e->o.inline_max = ENGINE_INLINE_MAX;
     if (e->o.inline_max > EXTENT_SMALL_MAX) e->o.inline_max = EXTENT_SMALL_MAX;
+    e->body_max = e->o.inline_max > ENGINE_BODY_MAX ? e->o.inline_max : ENGINE_BODY_MAX;
     if (!e->o.log_bytes) e->o.log_bytes = ENGINE_LOG_BYTES;
     e->segment_bytes = o->segment_bytes ? log_align(o->segment_bytes) : ENGINE_SEGMENT_BYTES;
     e->o.dir = e->dir;

@@ -1,5 +1,5 @@
-/* Blobs of the engine: small ones wait in memory and ride in the commit record; larger ones go to extents as
- * they come. */
+/* Blobs of the engine: small ones wait in memory and ride in the commit record; those a little larger wait in
+ * memory, too, and share one write and one flush of extents; larger ones go to extents as they come. */
 #include "base/assert.h"
 #include "base/log.h"
 #include "store/engine_int.h"
@@ -15,12 +15,13 @@ struct engine_writer {
     bool sealed;
     struct engine *e;
     int64_t hint;
-    struct small_body *body; /* until it outgrows the log */
+    struct small_body *body; /* until it outgrows memory */
     struct extent_writer *x; /* then */
     char *owner;             /* inline, once sealed */
     size_t owner_len;
-    const struct extent_place *places; /* extents, once sealed: x's */
+    const struct extent_place *places; /* extents, once sealed: x's, or shared */
     size_t nplaces;
+    struct extent_place shared;
 };
 
 struct engine_reader {
@@ -58,7 +59,7 @@ static err create(struct blobs *b, int64_t size_hint, struct blob_writer **out)
     w->e = e;
     w->hint = size_hint;
     w->w.id = e->super.epoch << 40 | (atomic_fetch_add(&e->next_blob, 1) + 1);
-    size_t cap = size_hint >= 0 && (uint64_t)size_hint <= e->o.inline_max ? (size_t)size_hint : 4096;
+    size_t cap = size_hint >= 0 && (uint64_t)size_hint <= e->body_max ? (size_t)size_hint : 4096;
     w->body = small_body_new(w->w.id, cap);
     if (!w->body) {
         free(w);
@@ -75,7 +76,7 @@ static err extents_failed(struct engine *e, err r)
     return r;
 }
 
-/* It does not fit into the log: what came so far becomes the beginning of an extent. */
+/* Too much to hold in memory: what came so far becomes the beginning of an extent. */
 static err spill(struct engine_writer *w)
 {
     err r = extent_writer_new(w->e->extents, w->w.id, w->hint, &w->x);
@@ -92,7 +93,7 @@ static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
     CHECK_MAGIC(w, WRITER_MAGIC);
     ASSERT(!w->sealed);
     err r = ERR_OK;
-    if (w->body && n > w->e->o.inline_max - w->body->n) r = spill(w);
+    if (w->body && n > w->e->body_max - w->body->n) r = spill(w);
     if (!r && !w->body) r = extent_write(w->x, p, n);
     if (!r) space_wrote(w->e, n);
     if (r || !w->body) return extents_failed(w->e, r);
@@ -107,6 +108,18 @@ static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
     return ERR_OK;
 }
 
+static err seal_shared(struct engine_writer *w, struct str owner)
+{
+    struct extent_small s = {.blob_id = w->w.id, .data = str_of(w->body->p, w->body->n), .owner = owner};
+    err r = extents_write_shared(w->e->extents, &s);
+    if (r) return extents_failed(w->e, r);
+    w->shared = s.place;
+    w->places = &w->shared;
+    w->nplaces = 1;
+    w->sealed = true;
+    return ERR_OK;
+}
+
 static err seal(struct blob_writer *bw, struct str owner)
 {
     struct engine_writer *w = (struct engine_writer *)bw;
@@ -117,6 +130,7 @@ static err seal(struct blob_writer *bw, struct str owner)
         w->sealed = r == ERR_OK;
         return extents_failed(w->e, r);
     }
+    if (w->body->n > w->e->o.inline_max) return seal_shared(w, owner);
     w->owner = malloc(owner.n + 1);
     if (!w->owner) return ERR_NO_MEMORY;
     if (owner.n) memcpy(w->owner, owner.p, owner.n);
@@ -138,6 +152,7 @@ static void abandon(struct blob_writer *bw)
     struct engine_writer *w = (struct engine_writer *)bw;
     CHECK_MAGIC(w, WRITER_MAGIC);
     if (w->x) extent_writer_abandon(w->x);
+    if (w->places == &w->shared) extents_free_place(w->e->extents, &w->shared);
     writer_free(w);
 }
 
@@ -148,7 +163,7 @@ void writer_log_op(const struct blob_writer *bw, struct log_op *op)
     ASSERT(w->sealed);
     op->blob = bw->id;
     op->size = bw->size;
-    if (w->x) {
+    if (w->places) {
         op->where = LOG_BODY_EXTENTS;
         op->places = w->places;
         op->nplaces = w->nplaces;
@@ -199,6 +214,7 @@ static err read_inline(struct engine_reader *r, const struct blob_entry *b)
 static err locate(struct engine_reader *r)
 {
     if (r->body || r->places) return ERR_OK;
+    if (r->r.size <= r->e->body_max && (r->body = blob_cache_get(r->e->cache, r->r.id))) return ERR_OK;
     for (;;) {
         cells_lock(r->e->cells);
         struct blob_entry b = r->cell->blob;
@@ -209,8 +225,6 @@ static err locate(struct engine_reader *r)
         cells_unlock(r->e->cells);
         if (b.where == BLOB_EXTENTS) return ERR_OK;
         if (b.where == BLOB_LOST) return corrupt(r, "log, found damaged when it was collected");
-        r->body = blob_cache_get(r->e->cache, r->r.id);
-        if (r->body) return ERR_OK;
         err e = read_inline(r, &b);
         if (e != ERR_NOT_FOUND) return e;
         /* The segment went: the entry has changed, or the log has lost it. */

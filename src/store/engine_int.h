@@ -15,7 +15,8 @@
 
 #include <stdatomic.h>
 
-#define ENGINE_INLINE_MAX    ((size_t)64 << 10)
+#define ENGINE_INLINE_MAX    ((size_t)16 << 10)
+#define ENGINE_BODY_MAX      ((size_t)64 << 10)
 #define ENGINE_SEGMENT_BYTES ((uint64_t)32 << 20)
 #define ENGINE_LOG_BYTES     ((uint64_t)256 << 20)
 #define ENGINE_INDEX_CACHE   ((size_t)64 << 20)
@@ -91,6 +92,7 @@ struct engine {
     struct list close_waiters; /* of parks */
     struct archive *archive;   /* NULL when read-only */
     uint64_t segment_bytes;
+    size_t body_max; /* bodies up to this wait in memory until they are sealed */
 
     /* space (space.c) */
     _Atomic int64_t space_checked_ns;

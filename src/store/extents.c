@@ -168,6 +168,9 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
     rt_mutex_init(&x->alloc_mu);
     rt_mutex_init(&x->mu);
     rt_mutex_init(&x->drain_mu);
+    rt_mutex_init(&x->pack_mu);
+    rt_cond_init(&x->pack_cond);
+    list_init(&x->pack_queue);
     rt_cond_init(&x->fd_cond);
     rt_cond_init(&x->puncher_cond);
     rt_sem_init(&x->memory, (int64_t)x->memory_max);

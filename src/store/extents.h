@@ -30,7 +30,7 @@ struct extent_place {
 struct extents_options {
     const char *dir;      /* the data directory */
     bool read_only;       /* nothing is written: no writers, no frees */
-    bool buffered;        /* streams too go through the page cache: to measure it, and for tests */
+    bool buffered;        /* through the page cache: to measure it, and for tests */
     unsigned fds;         /* descriptors kept for reading and freeing; 0: 256 */
     uint64_t file_max;    /* a file is full here; 0: 1 GiB */
     uint64_t extent_max;  /* data of one extent, a multiple of 16 KiB; 0: 256 MiB */
@@ -67,6 +67,9 @@ struct extent_small {
     struct extent_place place; /* out */
 };
 err extents_write_many(struct extents *x, struct extent_small *v, size_t n);
+/* The same for one, together with those that come meanwhile: they share the write, the flush, and an error.
+ * Data and owner stay the caller's until it returns. */
+err extents_write_shared(struct extents *x, struct extent_small *s);
 
 /* ---- reading ---- */
 /* Verified bytes of one extent: [off, off + n) must lie in data (n 0: header and table alone are verified);

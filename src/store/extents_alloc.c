@@ -13,10 +13,14 @@ static int put_header(struct ext_file *f, bool final)
     unsigned char *p = aligned_alloc(EXT_ALIGN, EXT_ALIGN);
     if (!p) return -ENOMEM;
     ext_file_head_encode(&h, p);
-    struct ext_write w = {.f = f, .run = {{p, EXT_ALIGN, 0}, {p, EXT_ALIGN, EXT_ALIGN}}, .nruns = 2};
-    ext_write_job(&w);
+    int rc = 0;
+    for (uint64_t off = 0; off < EXT_START && rc == 0; off += EXT_ALIGN) {
+        struct ext_write w = {.f = f, .run = {{p, EXT_ALIGN, off}}, .nruns = 1};
+        ext_write_job(&w);
+        rc = w.rc;
+    }
     free(p);
-    return w.rc;
+    return rc;
 }
 
 /* ---- making and retiring; alloc_mu held ---- */
@@ -29,13 +33,13 @@ struct make_job {
     int rc;
 };
 
-/* Streams go past the page cache, small extents through it: never both on one file. Some file systems take
- * O_DIRECT at open and refuse it at the first write: then the next try is without. */
+/* Past the page cache, unless the file system refuses. Some take O_DIRECT at open and refuse it at the first
+ * write: then the next try is without. */
 static int open_for_writing(struct make_job *j)
 {
     struct extents *x = j->x;
     int flags = O_RDWR | (j->fresh ? O_CREAT | O_EXCL : 0);
-    if (j->f->cls == EXT_SMALL || !atomic_load(&x->direct)) return sys->open(j->path, flags, 0600);
+    if (!atomic_load(&x->direct)) return sys->open(j->path, flags, 0600);
     int fd = sys->open(j->path, flags | O_DIRECT, 0600);
     if (fd != -EINVAL) return fd;
     atomic_store(&x->direct, false);
@@ -61,7 +65,7 @@ static void make_job(void *arg)
         sys->close(f->wfd);
         f->wfd = -1;
         sys->unlink(j->path);
-        if (j->rc != -EINVAL || f->cls == EXT_SMALL || !atomic_exchange(&j->x->direct, false)) break;
+        if (j->rc != -EINVAL || !atomic_exchange(&j->x->direct, false)) break;
     }
 }
 
@@ -84,7 +88,7 @@ static err file_create(struct extents *x, enum ext_class c, struct ext_file **ou
         ASSERT(ext_file_drop(f)); /* not headed: nobody reads it */
         return ext_io_error(x, j.rc, "create", number, 0);
     }
-    f->cursor = EXT_START;
+    f->cursor = f->allocated = EXT_START;
     f->headed = f->live_known = f->active = true;
     *out = f;
     return ERR_OK;
@@ -171,12 +175,51 @@ static err active_file(struct extents *x, enum ext_class c, uint64_t len, struct
     return ERR_OK;
 }
 
+struct ask_job {
+    struct ext_file *f;
+    uint64_t end, most;
+    int rc;
+};
+
+static void ask_job(void *arg)
+{
+    struct ask_job *j = arg;
+    struct ext_file *f = j->f;
+    j->rc = ext_ask_space(f, f->allocated, j->most - f->allocated);
+    if (j->rc == -ENOSPC && j->most > j->end) {
+        j->most = j->end;
+        j->rc = ext_ask_space(f, f->allocated, j->most - f->allocated);
+    }
+}
+
+/* Space for small extents is asked for ahead: fallocate waits for every write that is under way in the file.
+ * alloc_mu held. */
+static err ask_ahead(struct ext_file *f, uint64_t end)
+{
+    struct extents *x = f->x;
+    if (f->allocated < f->cursor) f->allocated = f->cursor;
+    if (end <= f->allocated) return ERR_OK;
+    uint64_t ahead = f->cursor < EXT_AHEAD_MIN ? EXT_AHEAD_MIN : f->cursor;
+    if (ahead > EXT_AHEAD_MAX) ahead = EXT_AHEAD_MAX;
+    struct ask_job j = {.f = f, .end = end, .most = end + ahead < x->file_max ? end + ahead : x->file_max};
+    if (j.most < end) j.most = end;
+    rt_work("extent space", ask_job, &j);
+    if (j.rc == 0) {
+        f->allocated = j.most;
+        return ERR_OK;
+    }
+    err e = ext_io_error(x, j.rc, "fallocate", f->number, f->allocated);
+    if (e == ERR_IO) atomic_store(&f->retire, true);
+    return e;
+}
+
 err ext_reserve(struct extents *x, enum ext_class c, uint64_t len, struct ext_file **out, uint64_t *off)
 {
     ASSERT(!x->read_only && len % EXT_ALIGN == 0 && len > 0);
     rt_mutex_lock(&x->alloc_mu);
     struct ext_file *f;
     err e = active_file(x, c, len, &f);
+    if (!e && c == EXT_SMALL) e = ask_ahead(f, f->cursor + len);
     if (!e) {
         *off = f->cursor;
         f->cursor += len;

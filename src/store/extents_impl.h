@@ -1,7 +1,7 @@
 /* extents_impl: what the parts of extents share. Parts: extents.c (open, counts), extents_file.c (table of
  * files), extents_alloc.c (making files, placing extents), extents_io.c (writes, flushes), extents_fd.c
- * (descriptors for reading), extents_write.c, extents_many.c, extents_read.c, extents_free.c, extents_reap.c,
- * extents_walk.c, extents_scan.c.
+ * (descriptors for reading), extents_write.c, extents_many.c, extents_pack.c, extents_read.c, extents_free.c,
+ * extents_reap.c, extents_walk.c, extents_scan.c.
  *
  * Locks, taken in this order: drain_mu (one freeing batch at a time), alloc_mu (append positions and making
  * of files; held across the making), mu (table of files, descriptors, counts; never held across I/O), a
@@ -22,7 +22,9 @@
 #define EXTFILE_MAGIC 0x45584649u
 #define WRITER_MAGIC  0x45585752u
 
-#define EXT_SPARE_MAX   32 /* buffers kept for reuse */
+#define EXT_AHEAD_MIN   ((uint64_t)1 << 20)  /* space asked for at once in a file of small extents: … */
+#define EXT_AHEAD_MAX   ((uint64_t)16 << 20) /* … as much as it holds already, within these */
+#define EXT_SPARE_MAX   32                   /* buffers kept for reuse */
 #define EXT_SPARE_BYTES ((size_t)16 << 20)
 
 struct ext_file {
@@ -40,6 +42,7 @@ struct ext_file {
 
     /* appending: alloc_mu */
     uint64_t cursor;
+    uint64_t allocated; /* small extents: space was asked for up to here */
     bool active;
     int wfd;               /* -1 unless active or pinned */
     _Atomic unsigned pins; /* extents being written or not yet published or abandoned */
@@ -101,6 +104,12 @@ struct extents {
     unsigned nspare;
     size_t spare_bytes;
 
+    /* small blobs that wait for one another: extents_pack.c */
+    struct rt_mutex pack_mu;
+    struct rt_cond pack_cond;
+    struct list pack_queue;
+    unsigned packers;
+
     struct rt_sem memory; /* bytes that writers may still take */
     _Atomic uint64_t memory_used;
 
@@ -150,8 +159,8 @@ void ext_close_active(struct extents *x); /* at close: cut unused ends, close */
 /* ---- extents_io.c ---- */
 /* Make what was written to f durable, together with all others that wait for it. */
 err ext_flush(struct ext_file *f);
-/* One job on a worker: reserve blocks (fallocate, unless prealloc is 0), then write up to three runs, whole.
- */
+/* One job on a worker: ask for space (fallocate, unless prealloc is 0), then write up to three runs, whole;
+ * neighbours go out in one call. */
 struct ext_write {
     struct ext_file *f;
     uint64_t off, prealloc;
@@ -166,6 +175,8 @@ struct ext_write {
 err ext_write_runs(struct ext_write *w);         /* fiber */
 err ext_write_result(const struct ext_write *w); /* what ext_write_job left, logged and mapped */
 void ext_write_job(void *ext_write);             /* worker: sets rc */
+/* fallocate; 0 also where the file system cannot. Worker. */
+int ext_ask_space(struct ext_file *f, uint64_t off, uint64_t len);
 
 /* ---- extents_fd.c ---- */
 err ext_fd_get(struct ext_file *f,

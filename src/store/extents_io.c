@@ -5,37 +5,55 @@
 #include <errno.h>
 
 /* Whole writes. Progress counts in whole pages, so that a retry stays aligned for O_DIRECT. */
-static int write_whole(int fd, const char *p, size_t n, uint64_t off)
+static int write_whole(int fd, struct iovec *iov, int n, uint64_t off)
 {
     for (int stuck = 0; n > 0;) {
-        struct iovec iov = {(void *)(uintptr_t)p, n};
-        ssize_t put = sys->pwritev(fd, &iov, 1, off, 0);
+        ssize_t put = sys->pwritev(fd, iov, n, off, 0);
         if (put < 0 && put != -EINTR) return (int)put;
         size_t whole = put < 0 ? 0 : (size_t)put & ~(size_t)(EXT_ALIGN - 1);
         if (whole == 0 && ++stuck > 16) return -EIO;
-        p += whole;
-        n -= whole;
         off += whole;
+        for (; n > 0 && whole >= iov->iov_len; n--) whole -= iov++->iov_len;
+        if (n == 0) break;
+        iov->iov_base = (char *)iov->iov_base + whole;
+        iov->iov_len -= whole;
     }
     return 0;
+}
+
+int ext_ask_space(struct ext_file *f, uint64_t off, uint64_t len)
+{
+    int rc = 0;
+    if (!atomic_load(&f->x->fallocates)) return 0;
+    do rc = sys->fallocate(f->wfd, 0, off, len);
+    while (rc == -EINTR);
+    if (rc != -EOPNOTSUPP && rc != -ENOSYS) return rc;
+    atomic_store(&f->x->fallocates, false); /* not on this file system: writes will find out */
+    return 0;
+}
+
+/* The run at `at` and the neighbours behind it. Returns how many. */
+static int neighbours(const struct ext_write *w, int at, struct iovec iov[3])
+{
+    int n = 0;
+    uint64_t end = w->run[at].off;
+    for (; at + n < w->nruns && w->run[at + n].off == end; n++) {
+        iov[n] = (struct iovec){(void *)(uintptr_t)w->run[at + n].p, w->run[at + n].n};
+        end += w->run[at + n].n;
+    }
+    return n;
 }
 
 void ext_write_job(void *arg)
 {
     struct ext_write *w = arg;
-    struct extents *x = w->f->x;
     w->rc = atomic_load(&w->f->failed) ? -EIO : 0;
-    if (w->rc) return;
-    if (w->prealloc && atomic_load(&x->fallocates)) {
-        do w->rc = sys->fallocate(w->f->wfd, 0, w->off, w->prealloc);
-        while (w->rc == -EINTR);
-        if (w->rc == -EOPNOTSUPP || w->rc == -ENOSYS) { /* not on this file system: writes will find out */
-            atomic_store(&x->fallocates, false);
-            w->rc = 0;
-        }
+    if (w->rc == 0 && w->prealloc) w->rc = ext_ask_space(w->f, w->off, w->prealloc);
+    for (int i = 0, n; i < w->nruns && w->rc == 0; i += n) {
+        struct iovec iov[3];
+        n = neighbours(w, i, iov);
+        w->rc = write_whole(w->f->wfd, iov, n, w->run[i].off);
     }
-    for (int i = 0; i < w->nruns && w->rc == 0; i++)
-        w->rc = write_whole(w->f->wfd, w->run[i].p, w->run[i].n, w->run[i].off);
 }
 
 err ext_write_result(const struct ext_write *w)

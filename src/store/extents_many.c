@@ -73,8 +73,7 @@ static err write_run(struct extents *x, struct extent_small *v, size_t n, uint64
         encode(&v[i], r, at, buf, now);
         at += v[i].place.disk_len;
     }
-    struct ext_write io = {
-        .f = r->f, .off = r->off, .prealloc = len, .run = {{buf, len, r->off}}, .nruns = 1};
+    struct ext_write io = {.f = r->f, .off = r->off, .run = {{buf, len, r->off}}, .nruns = 1};
     return ext_write_runs(&io);
 }
 

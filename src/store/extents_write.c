@@ -9,7 +9,7 @@ struct open_extent {
     struct ext_file *f; /* NULL: none yet, all data is in the buffer */
     uint64_t off;
     uint64_t reserved; /* address space; a multiple of 4 KiB */
-    uint64_t blocks;   /* of it, space asked for at the first write */
+    uint64_t blocks;   /* of it, space asked for */
     uint64_t flushed;  /* data bytes written */
 };
 
@@ -257,7 +257,7 @@ static err write_end(struct extent_writer *w, struct ext_head *h, struct str own
     if (tail_len && !(tail = aligned_alloc(EXT_ALIGN, tail_len))) return ERR_NO_MEMORY;
     ASSERT(w->nsums == ext_sums(h->data_len));
     ext_seal_head(h, x->f->seed, w->sums, owner, head, tail);
-    struct ext_write io = {.f = x->f, .off = x->off, .prealloc = whole ? h->disk_len : 0};
+    struct ext_write io = {.f = x->f, .off = x->off};
     if (whole)
         add_run(&io, head, EXT_HEAD + rest, x->off);
     else
