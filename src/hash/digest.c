@@ -1,4 +1,4 @@
-/* MD5, SHA-1, SHA-256 and HMAC by OpenSSL.
+/* SHA-1, SHA-256 and HMAC by OpenSSL.
  *
  * The algorithms are fetched once: EVP_sha256() would look the provider up at each start of a digest, which
  * costs more than hashing a short string. A context that starts again with the algorithm it had allocates
@@ -27,10 +27,9 @@ static void free_spares(void *arg)
 
 static void fetch(void)
 {
-    algorithms[HASH_MD5] = EVP_MD_fetch(NULL, "MD5", NULL);
     algorithms[HASH_SHA1] = EVP_MD_fetch(NULL, "SHA1", NULL);
     algorithms[HASH_SHA256] = EVP_MD_fetch(NULL, "SHA256", NULL);
-    ASSERT(algorithms[HASH_MD5] && algorithms[HASH_SHA1] && algorithms[HASH_SHA256]);
+    ASSERT(algorithms[HASH_SHA1] && algorithms[HASH_SHA256]);
     ASSERT(pthread_key_create(&spare_key, free_spares) == 0);
 }
 

@@ -1,8 +1,10 @@
 /* Names and sizes, and the set of algorithms that are fed together. */
 #include "hash/internal.h"
 #include "base/assert.h"
+#include "hash/md5.h"
 
-#define SLICE ((size_t)64 << 10) /* stays in the L2 cache while each algorithm reads it */
+#define SLICE      ((size_t)64 << 10) /* stays in the L2 cache while each algorithm reads it */
+#define THIN_SLICE ((size_t)16 << 10) /* the same, of HASH_FEEDS sets together */
 
 static const struct {
     const char *name;
@@ -41,6 +43,7 @@ struct hash_set {
     unsigned magic;
     unsigned bits;
     uint64_t crc[HASH_ALGS];
+    struct md5 md5;
     EVP_MD_CTX *ctx[HASH_ALGS];
 };
 
@@ -51,8 +54,9 @@ struct hash_set *hash_set_new(unsigned bits)
     if (!h) return NULL;
     h->magic = SET_MAGIC;
     h->bits = bits;
+    md5_begin(&h->md5);
     for (int i = 0; i < HASH_ALGS; i++) {
-        if (!(bits & HASH_BIT(i)) || hash_is_crc((enum hash_alg)i)) continue;
+        if (!(bits & HASH_BIT(i)) || i == HASH_MD5 || hash_is_crc((enum hash_alg)i)) continue;
         h->ctx[i] = digest_begin((enum hash_alg)i);
         if (!h->ctx[i]) {
             hash_set_free(h);
@@ -71,20 +75,55 @@ void hash_set_free(struct hash_set *h)
     free(h);
 }
 
+/* Everything but MD5. */
+static void update_others(struct hash_set *h, const void *p, size_t n)
+{
+    for (int i = 0; i < HASH_ALGS; i++) {
+        if (!(h->bits & HASH_BIT(i)) || i == HASH_MD5) continue;
+        if (h->ctx[i])
+            digest_feed(h->ctx[i], p, n);
+        else
+            h->crc[i] = crc_update((enum hash_alg)i, h->crc[i], p, n);
+    }
+}
+
 void hash_set_update(struct hash_set *h, const void *p, size_t n)
 {
     CHECK_MAGIC(h, SET_MAGIC);
     for (const uint8_t *at = p; n > 0;) {
         size_t len = n < SLICE ? n : SLICE;
-        for (int i = 0; i < HASH_ALGS; i++) {
-            if (!(h->bits & HASH_BIT(i))) continue;
-            if (h->ctx[i])
-                digest_feed(h->ctx[i], at, len);
-            else
-                h->crc[i] = crc_update((enum hash_alg)i, h->crc[i], at, len);
-        }
+        update_others(h, at, len);
+        if (h->bits & HASH_BIT(HASH_MD5)) md5_update(&h->md5, at, len);
         at += len;
         n -= len;
+    }
+}
+
+/* One slice of each; false when nothing was left. */
+static bool slices(struct hash_feed *v, size_t n)
+{
+    struct md5_feed md5[HASH_FEEDS];
+    size_t nmd5 = 0;
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        struct hash_set *h = v[i].set;
+        size_t len = v[i].bytes.n < THIN_SLICE ? v[i].bytes.n : THIN_SLICE;
+        if (len == 0) continue;
+        CHECK_MAGIC(h, SET_MAGIC);
+        update_others(h, v[i].bytes.p, len);
+        if (h->bits & HASH_BIT(HASH_MD5))
+            md5[nmd5++] = (struct md5_feed){&h->md5, (const uint8_t *)v[i].bytes.p, len};
+        v[i].bytes = str_slice(v[i].bytes, len, v[i].bytes.n);
+        any = true;
+    }
+    md5_update_many(md5, nmd5);
+    return any;
+}
+
+void hash_set_update_many(struct hash_feed *v, size_t n)
+{
+    ASSERT(n <= HASH_FEEDS);
+    while (slices(v, n)) {
     }
 }
 
@@ -93,7 +132,9 @@ void hash_set_final(struct hash_set *h, enum hash_alg alg, struct hash_value *ou
     CHECK_MAGIC(h, SET_MAGIC);
     ASSERT((unsigned)alg < HASH_ALGS && (h->bits & HASH_BIT(alg)));
     memset(out, 0, sizeof *out);
-    if (h->ctx[alg])
+    if (alg == HASH_MD5)
+        md5_end(&h->md5, out->b);
+    else if (h->ctx[alg])
         digest_end(h->ctx[alg], out->b);
     else
         crc_store(alg, h->crc[alg], out);
@@ -102,6 +143,13 @@ void hash_set_final(struct hash_set *h, enum hash_alg alg, struct hash_value *ou
 void hash_once(enum hash_alg alg, const void *p, size_t n, struct hash_value *out)
 {
     memset(out, 0, sizeof *out);
+    if (alg == HASH_MD5) {
+        struct md5 m;
+        md5_begin(&m);
+        md5_update(&m, p, n);
+        md5_end(&m, out->b);
+        return;
+    }
     if (hash_is_crc(alg)) {
         crc_store(alg, crc_update(alg, 0, p, n), out);
         return;

@@ -6,7 +6,7 @@
 
 #include <openssl/evp.h>
 
-/* A context ready to be fed, for MD5, SHA-1 or SHA-256; from this thread's spare ones when there is one.
+/* A context ready to be fed, for SHA-1 or SHA-256; from this thread's spare ones when there is one.
  * NULL when memory is out. */
 EVP_MD_CTX *digest_begin(enum hash_alg alg);
 void digest_feed(EVP_MD_CTX *ctx, const void *p, size_t n);
@@ -23,5 +23,7 @@ uint64_t crc_load(enum hash_alg alg, const struct hash_value *v);
 /* The two ways to compute CRC64NVME: by table anywhere, by carry-less multiplication where the CPU has it. */
 uint64_t crc64nvme_by_table(uint64_t crc, const void *p, size_t n);
 bool crc64nvme_folds(void);
+
+bool md5_wide(void); /* several messages at once are quicker than one after the other */
 
 #endif

@@ -9,12 +9,14 @@
 #include <pthread.h>
 
 struct bucket_cache;
+struct mill;
 struct objects {
     unsigned magic;
     struct idx *idx;
     struct blobs *blobs;
     uint64_t min_part_size;
     struct bucket_cache *cache;
+    struct mill *mill;
     int lanes; /* long bodies that may still be hashed beside (lane.h); atomic */
 };
 #define OBJECTS_MAGIC 0x6f626a73u

@@ -1,24 +1,18 @@
 #include "object/lane.h"
 #include "base/assert.h"
 
-static void hash_job(void *arg)
-{
-    struct lane *l = arg;
-    hash_set_update(l->set, l->job.p, l->job.n);
-    rt_wake(&l->done);
-}
-
 static void join(struct lane *l)
 {
-    if (l->running) rt_wait(&l->done, RT_FOREVER);
+    if (l->running) mill_join(l->mill, &l->job);
     l->running = false;
 }
 
-bool lane_open(struct lane *l, struct hash_set *set)
+bool lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
 {
-    *l = (struct lane){.set = set, .buf = {malloc(2 * LANE_BUFFER), NULL}};
+    *l = (struct lane){.mill = mill, .set = set, .buf = {malloc(2 * LANE_BUFFER), NULL}};
     if (!l->buf[0]) return false;
     l->buf[1] = l->buf[0] + LANE_BUFFER;
+    mill_open(mill);
     return true;
 }
 
@@ -27,10 +21,8 @@ struct str lane_flush(struct lane *l)
     struct str full = str_of(l->buf[l->cur], l->n);
     if (l->n == 0) return full;
     join(l);
-    l->job = full;
-    rt_waiter_init(&l->done);
-    l->running = rt_work_async("hash", hash_job, l);
-    if (!l->running) hash_set_update(l->set, full.p, full.n); /* the workers' queue is full */
+    mill_start(l->mill, &l->job, l->set, full);
+    l->running = true;
     l->cur ^= 1;
     l->n = 0;
     return full;
@@ -50,6 +42,7 @@ size_t lane_add(struct lane *l, struct str v, struct str *full)
 void lane_close(struct lane *l)
 {
     join(l);
+    mill_close(l->mill);
     free(l->buf[0]);
     l->buf[0] = l->buf[1] = NULL;
 }

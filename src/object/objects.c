@@ -1,8 +1,7 @@
 /* The subsystem: what all calls share. */
 #include "base/bytes.h"
 #include "object/internal.h"
-
-#include <unistd.h>
+#include "object/lane.h"
 
 /* The system shard must be readable before anything is served. */
 static err read_system(struct objects *o)
@@ -26,11 +25,10 @@ err objects_new(const struct objects_options *opt, struct objects **out)
                           .idx = opt->store->idx,
                           .blobs = opt->store->blobs,
                           .min_part_size = opt->min_part_size ? opt->min_part_size : OBJ_PART_MIN_SIZE,
-                          .cache = bucket_cache_new()};
-    /* A lane pays while a core is idle; with more bodies than that, the loops hash in parallel anyway. */
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    o->lanes = cores > 3 ? (int)(cores / 2) : 1;
-    err e = o->cache ? read_system(o) : ERR_NO_MEMORY;
+                          .cache = bucket_cache_new(),
+                          .mill = mill_new(),
+                          .lanes = LANES_MAX};
+    err e = o->cache && o->mill ? read_system(o) : ERR_NO_MEMORY;
     if (e) {
         objects_free(o);
         return e;
@@ -44,6 +42,7 @@ void objects_free(struct objects *o)
     if (!o) return;
     CHECK_MAGIC(o, OBJECTS_MAGIC);
     bucket_cache_free(o->cache);
+    mill_free(o->mill);
     o->magic = 0;
     free(o);
 }

@@ -1,0 +1,185 @@
+#include "object/mill.h"
+#include "base/assert.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MILL_MAGIC 0x6d696c6cu
+#define LOOPS_MAX  64u /* loops beyond hash each piece by itself */
+#define PIECE_MIN  1024u
+
+struct mill {
+    unsigned magic;
+    struct mill_loop {
+        _Alignas(64) struct list queue; /* of this loop alone */
+        bool led;
+    } loop[LOOPS_MAX];
+
+    pthread_mutex_t lock;
+    struct list queue;        /* of workers */
+    unsigned open;            /* bodies */
+    unsigned queued, awaited; /* jobs in the queue; those of them that somebody waits for */
+    unsigned grinders, grinders_max;
+};
+
+struct mill *mill_new(void)
+{
+    struct mill *m = aligned_alloc(64, sizeof *m);
+    if (!m) return NULL;
+    *m = (struct mill){.magic = MILL_MAGIC};
+    for (unsigned i = 0; i < LOOPS_MAX; i++) list_init(&m->loop[i].queue);
+    list_init(&m->queue);
+    pthread_mutex_init(&m->lock, NULL);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    m->grinders_max = cores > 3 ? (unsigned)cores / 2 : 1;
+    return m;
+}
+
+static bool grinding(struct mill *m)
+{
+    pthread_mutex_lock(&m->lock);
+    bool any = m->grinders > 0;
+    pthread_mutex_unlock(&m->lock);
+    return any;
+}
+
+void mill_free(struct mill *m)
+{
+    if (!m) return;
+    CHECK_MAGIC(m, MILL_MAGIC);
+    while (rt_fiber_self() && grinding(m)) rt_sleep(RT_MS); /* the last worker is on its way out */
+    pthread_mutex_destroy(&m->lock);
+    m->magic = 0;
+    free(m);
+}
+
+/* As many of the queue as go together; they are no longer in it. */
+static unsigned take(struct list *queue, struct mill_job *batch[HASH_FEEDS], struct hash_feed v[HASH_FEEDS])
+{
+    unsigned n = 0;
+    for (struct list *l; n < HASH_FEEDS && (l = list_pop(queue));) {
+        batch[n] = CONTAINER(l, struct mill_job, link);
+        v[n] = batch[n]->feed;
+        n++;
+    }
+    return n;
+}
+
+/* ---- on the loop ---- */
+
+/* Not interrupted by other fibers: nothing in here waits. */
+static void grind_here(struct mill_loop *l, const struct mill_job *own)
+{
+    struct mill_job *batch[HASH_FEEDS];
+    struct hash_feed v[HASH_FEEDS];
+    for (unsigned n; (n = take(&l->queue, batch, v)) > 0;) {
+        hash_set_update_many(v, n);
+        for (unsigned i = 0; i < n; i++)
+            if (batch[i] != own) rt_wake(&batch[i]->done);
+    }
+}
+
+void mill_feed(struct mill *m, struct hash_set *set, struct str v)
+{
+    CHECK_MAGIC(m, MILL_MAGIC);
+    unsigned index = v.n >= PIECE_MIN && rt_fiber_self() ? rt_loop_index(rt_self()) : LOOPS_MAX;
+    if (index >= LOOPS_MAX) {
+        hash_set_update(set, v.p, v.n);
+        return;
+    }
+    struct mill_loop *l = &m->loop[index];
+    struct mill_job own = {.feed = {set, v}};
+    list_append(&l->queue, &own.link);
+    if (l->led) {
+        rt_waiter_init(&own.done);
+        rt_wait(&own.done, RT_FOREVER);
+        return;
+    }
+    l->led = true;
+    rt_yield(); /* whoever can run runs, and joins */
+    grind_here(l, &own);
+    l->led = false;
+}
+
+/* ---- on workers ---- */
+
+/* Worth a worker's time; lock held. */
+static bool due(const struct mill *m)
+{
+    return m->queued > 0 && (m->awaited > 0 || m->queued >= (m->open < HASH_FEEDS ? m->open : HASH_FEEDS));
+}
+
+/* The next batch, or 0 and this worker is gone. */
+static unsigned next_batch(struct mill *m, struct mill_job *batch[HASH_FEEDS], struct hash_feed v[HASH_FEEDS])
+{
+    pthread_mutex_lock(&m->lock);
+    unsigned n = due(m) ? take(&m->queue, batch, v) : 0;
+    m->queued -= n;
+    for (unsigned i = 0; i < n; i++) {
+        batch[i]->queued = false;
+        m->awaited -= batch[i]->awaited;
+    }
+    if (n == 0) m->grinders--;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+static void grind(void *arg)
+{
+    struct mill *m = arg;
+    struct mill_job *batch[HASH_FEEDS];
+    struct hash_feed v[HASH_FEEDS];
+    for (unsigned n; (n = next_batch(m, batch, v)) > 0;) {
+        hash_set_update_many(v, n);
+        for (unsigned i = 0; i < n; i++) rt_wake(&batch[i]->done);
+    }
+}
+
+/* Lets go of the lock. */
+static void set_going(struct mill *m)
+{
+    bool more = due(m) && m->grinders < m->grinders_max && m->queued > m->grinders * HASH_FEEDS;
+    if (more) m->grinders++;
+    pthread_mutex_unlock(&m->lock);
+    if (more && !rt_work_async("hash", grind, m)) grind(m); /* the workers' queue is full */
+}
+
+void mill_open(struct mill *m)
+{
+    CHECK_MAGIC(m, MILL_MAGIC);
+    pthread_mutex_lock(&m->lock);
+    m->open++;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void mill_close(struct mill *m)
+{
+    CHECK_MAGIC(m, MILL_MAGIC);
+    pthread_mutex_lock(&m->lock);
+    m->open--;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void mill_start(struct mill *m, struct mill_job *j, struct hash_set *set, struct str v)
+{
+    CHECK_MAGIC(m, MILL_MAGIC);
+    *j = (struct mill_job){.feed = {set, v}, .queued = true};
+    rt_waiter_init(&j->done);
+    pthread_mutex_lock(&m->lock);
+    list_append(&m->queue, &j->link);
+    m->queued++;
+    set_going(m);
+}
+
+void mill_join(struct mill *m, struct mill_job *j)
+{
+    rt_sleep(1); /* the loop looks at its sockets, others fill what they have */
+    pthread_mutex_lock(&m->lock);
+    if (j->queued) {
+        j->awaited = true;
+        m->awaited++;
+    }
+    set_going(m);
+    rt_wait(&j->done, RT_FOREVER);
+}
