@@ -47,3 +47,9 @@ figures: $(BIN) $(VENV)/.done ## the server's figures: operations a second, CPU 
 
 agree: $(BIN) $(VENV)/.done ## does ingot bench agree with wrk over presigned URLs?
 	@$(PYTHON) bench/agree.py
+
+# Preloaded into a server under test: fails its file calls on demand (tests/faults/README.md).
+$(OUT)/tests/faults/iofault.so: tests/faults/iofault.c
+	@mkdir -p $(@D)
+	$(call say,TEST)$(CC_$(VARIANT)) -std=c17 -D_GNU_SOURCE -include src/base/banned.h -Wall -Wextra -Wshadow -Werror \
+	  -O2 -g -fPIC -shared -fvisibility=hidden -o $@ $< -ldl

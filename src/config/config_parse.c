@@ -73,12 +73,11 @@ static bool parse_text(enum setting s, struct str text)
 
 static bool parse_address(struct str text)
 {
-    struct rt_addr addr;
     if (str_starts(text, STR("https://")))
         text = str_slice(text, 8, text.n);
     else if (str_starts(text, STR("http://")))
         text = str_slice(text, 7, text.n);
-    return rt_addr_parse(text, &addr) == ERR_OK;
+    return rt_addr_valid(text);
 }
 
 static bool parse_item(enum setting s, struct str text)
@@ -165,8 +164,7 @@ void setting_allowed(enum setting s, struct buf *out)
         words_text(row->allowed, out);
         break;
     case SETTING_ADDRS:
-        buf_cstr(out,
-                 "HOST:PORT with a numeric host, [V6]:PORT, :PORT or unix:/path, after https:// for TLS");
+        buf_cstr(out, "HOST:PORT, [V6]:PORT, :PORT, *:PORT or unix:/path, after https:// for TLS");
         break;
     }
 }

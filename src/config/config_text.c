@@ -67,22 +67,25 @@ static void markdown_row(enum setting s, struct buf *out)
         buf_fmt(out, "| `--%s` ", row->name);
     buf_fmt(out, "| `%s` | ", variable);
     buf_fmt(out, row->def[0] ? "`%s` | " : "%s | ", row->def[0] ? row->def : "none");
-    buf_fmt(out, "%.*s | %s | %s |\n", STR_FMT(buf_view(&allowed)), row->flags & SETTING_RELOAD ? "yes" : "",
-            row->help);
+    buf_fmt(out, "%.*s | %s | %s |\n", STR_FMT(buf_view(&allowed)),
+            row->flags & SETTING_RELOAD ? "reload" : "restart", row->help);
     buf_free(&allowed);
 }
 
 void config_markdown(struct buf *out)
 {
-    buf_cstr(out, "# Settings\n\n"
-                  "Made by `ingot config --markdown` from `src/config/settings.def`; change it there.\n\n"
-                  "A flag wins over a variable, a variable over the configuration file, the file over the "
-                  "default. In the\n"
-                  "file a setting is named as its flag without the dashes: `listen = 0.0.0.0:9000`. Several "
-                  "values: repeat\n"
-                  "the flag or the line, or separate them by commas. `ingot config` shows what holds and "
-                  "where it came from.\n"
-                  "\"Reload\" marks what SIGHUP changes in a running server.\n");
+    buf_cstr(
+        out,
+        "# Settings\n\n"
+        "Made by `ingot config --markdown` from `src/config/settings.def`; change it there.\n\n"
+        "A flag wins over a variable, a variable over the configuration file, the file over the "
+        "default. In the\n"
+        "file a setting is named as its flag without the dashes: `listen = 0.0.0.0:9000`. Several "
+        "values: repeat\n"
+        "the flag or the line, or separate them by commas. `ingot config` shows what holds and "
+        "where it came from.\n"
+        "A change of the file holds after SIGHUP where \"Change\" says reload, else after a restart; SIGHUP "
+        "names each changed setting in the log and says which wait for a restart.\n");
     const char *group = "";
     for (enum setting s = 0; s < SETTINGS; s++) {
         const struct setting_row *row = setting_row(s);
@@ -90,7 +93,7 @@ void config_markdown(struct buf *out)
             group = row->group;
             buf_fmt(
                 out,
-                "\n## %s\n\n| Flag | Variable | Default | Allowed | Reload | |\n|---|---|---|---|---|---|\n",
+                "\n## %s\n\n| Flag | Variable | Default | Allowed | Change | |\n|---|---|---|---|---|---|\n",
                 group);
         }
         markdown_row(s, out);

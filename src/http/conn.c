@@ -109,7 +109,7 @@ enum verdict { PARK, END };
 
 static enum verdict serve(struct http_conn *c)
 {
-    const struct http_limits *lim = &c->hl->s->lim;
+    const struct live_limits *lim = &c->hl->s->lim;
     struct http_work *w = c->w;
     bool read_done = false;
     for (unsigned round = 0;;) {

@@ -87,6 +87,10 @@ struct http_limits {
     int64_t idle_ns;          /* between requests; 0: 60 s */
     int64_t write_ns;         /* for each 128 KiB of an answer; 0: 60 s: closed */
 };
+/* Change limits while serving, from any thread: all but header_bytes, which stays. Zero fields are as above.
+ * Waits that have begun keep their time. */
+struct http_server;
+void http_server_set_limits(struct http_server *s, const struct http_limits *l);
 struct http_callbacks {
     void (*handle)(void *arg, struct http_exchange *x);
     /* Render this error: of a request that never became one (headers may be missing; the connection then
@@ -97,7 +101,6 @@ struct http_callbacks {
     void (*done)(void *arg, struct http_exchange *x);
     void *arg;
 };
-struct http_server;
 struct http_tls; /* certificates by SNI, reloadable (http/tls.h) */
 err http_server_new(struct rt *r, const struct http_limits *l, const struct http_callbacks *cb,
                     struct http_server **out);

@@ -52,7 +52,8 @@ struct http_reqbody {
 struct http_work {
     struct http_work *next; /* in the pool */
     struct arena *arena;
-    size_t charged; /* arena bytes counted in the server's memory */
+    size_t arena_bytes; /* its ceiling */
+    size_t charged;     /* arena bytes counted in the server's memory */
     bool forced;
     struct http_exchange x;
     struct http_reqbody body;
@@ -113,9 +114,17 @@ struct http_listener {
     struct rt_listener *l;
 };
 
+/* struct http_limits, read on every loop while it may change. */
+struct live_limits {
+    size_t header_bytes; /* fixed: buffers have this size */
+    _Atomic unsigned header_count, max_conns, max_requests;
+    _Atomic size_t max_memory, arena_bytes;
+    _Atomic int64_t header_ns, body_progress_ns, idle_ns, write_ns;
+};
+
 struct http_server {
     struct rt *rt;
-    struct http_limits lim;
+    struct live_limits lim;
     struct http_callbacks cb;
     struct http_listener *listeners;
     size_t buf_bytes;

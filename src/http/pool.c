@@ -11,7 +11,8 @@
 bool memory_left(const struct http_server *s, size_t n)
 {
     uint64_t used = atomic_load_explicit(&s->memory, memory_order_relaxed);
-    return used <= s->lim.max_memory && n <= s->lim.max_memory - used;
+    uint64_t most = s->lim.max_memory;
+    return used <= most && n <= most - used;
 }
 
 /* What the pools of all loops keep leaves half of the ceiling to whoever needs it: no loop starves another.
@@ -52,7 +53,8 @@ static struct http_work *work_new(struct http_server *s)
     struct http_work *w = calloc(1, sizeof *w);
     if (!w) return NULL;
     w->buf = malloc(s->buf_bytes + HOLD_BYTES);
-    w->arena = arena_new(s->lim.arena_bytes);
+    w->arena_bytes = s->lim.arena_bytes;
+    w->arena = arena_new(w->arena_bytes);
     charge(s, work_bytes(s));
     if (w->buf && w->arena) return w;
     if (w->arena) arena_free(w->arena);
@@ -62,14 +64,27 @@ static struct http_work *work_new(struct http_server *s)
     return NULL;
 }
 
-struct http_work *work_get(struct http_loop *hl, bool force)
+static bool stale(const struct http_server *s, const struct http_work *w)
 {
-    struct http_work *w = hl->works;
-    bool forced = false;
-    if (w) {
+    return w->arena_bytes != s->lim.arena_bytes; /* the limit has changed */
+}
+
+static struct http_work *take_kept(struct http_loop *hl)
+{
+    for (struct http_work *w; (w = hl->works) != NULL;) {
         hl->works = w->next;
         hl->nworks--;
-    } else {
+        if (!stale(hl->s, w)) return w;
+        work_free(hl->s, w);
+    }
+    return NULL;
+}
+
+struct http_work *work_get(struct http_loop *hl, bool force)
+{
+    struct http_work *w = take_kept(hl);
+    bool forced = false;
+    if (!w) {
         forced = !memory_left(hl->s, work_bytes(hl->s));
         if (forced && (!force || hl->nforced >= FORCED_WORKS_MAX)) return NULL;
         w = work_new(hl->s);
@@ -100,7 +115,7 @@ void work_put(struct http_loop *hl, struct http_work *w)
     uncharge(hl->s, w->charged - CHARGE_UNIT);
     w->charged = CHARGE_UNIT;
     if (w->forced) hl->nforced--;
-    if (hl->nworks >= WORKS_KEPT || w->forced || !may_keep(hl->s)) {
+    if (hl->nworks >= WORKS_KEPT || w->forced || stale(hl->s, w) || !may_keep(hl->s)) {
         work_free(hl->s, w);
         return;
     }

@@ -6,23 +6,20 @@
 #define SWEEP_NS (10 * RT_MS)
 #define CUT_NS   (2 * RT_SEC) /* for fibers to notice that their sockets are shut */
 
-#define DEFAULT(field, value)                                                                                \
-    if (!s->lim.field) s->lim.field = (value)
+#define TAKE(field, otherwise)                                                                               \
+    atomic_store_explicit(&s->lim.field, l->field ? l->field : (otherwise), memory_order_relaxed)
 
-static void set_limits(struct http_server *s, const struct http_limits *l)
+void http_server_set_limits(struct http_server *s, const struct http_limits *l)
 {
-    s->lim = l ? *l : (struct http_limits){0};
-    DEFAULT(header_bytes, 16 << 10);
-    DEFAULT(header_count, 200);
-    DEFAULT(max_conns, 10000);
-    DEFAULT(max_requests, 1024);
-    DEFAULT(max_memory, (size_t)512 << 20);
-    DEFAULT(arena_bytes, (size_t)32 << 20);
-    DEFAULT(header_ns, 20 * RT_SEC);
-    DEFAULT(body_progress_ns, 30 * RT_SEC);
-    DEFAULT(idle_ns, 60 * RT_SEC);
-    DEFAULT(write_ns, 60 * RT_SEC);
-    s->buf_bytes = s->lim.header_bytes > 2 * CHUNK_SLACK ? s->lim.header_bytes : 2 * CHUNK_SLACK;
+    TAKE(header_count, 200);
+    TAKE(max_conns, 10000);
+    TAKE(max_requests, 1024);
+    TAKE(max_memory, (size_t)512 << 20);
+    TAKE(arena_bytes, (size_t)32 << 20);
+    TAKE(header_ns, 20 * RT_SEC);
+    TAKE(body_progress_ns, 30 * RT_SEC);
+    TAKE(idle_ns, 60 * RT_SEC);
+    TAKE(write_ns, 60 * RT_SEC);
 }
 
 err http_server_new(struct rt *r, const struct http_limits *l, const struct http_callbacks *cb,
@@ -33,7 +30,11 @@ err http_server_new(struct rt *r, const struct http_limits *l, const struct http
     if (!s) return ERR_NO_MEMORY;
     s->rt = r;
     s->cb = *cb;
-    set_limits(s, l);
+    static const struct http_limits defaults;
+    if (!l) l = &defaults;
+    s->lim.header_bytes = l->header_bytes ? l->header_bytes : 16 << 10;
+    s->buf_bytes = s->lim.header_bytes > 2 * CHUNK_SLACK ? s->lim.header_bytes : 2 * CHUNK_SLACK;
+    http_server_set_limits(s, l);
     sys->random(s->id_key, sizeof s->id_key);
     s->nloops = rt_loops(r);
     s->loops = aligned_alloc(_Alignof(struct http_loop), s->nloops * sizeof *s->loops);

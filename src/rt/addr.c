@@ -1,8 +1,11 @@
 /* Addresses as text. */
 #include "rt/rt.h"
 #include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static err parse_unix(struct str path, struct rt_addr *out)
 {
@@ -44,10 +47,9 @@ err rt_addr_parse(struct str text, struct rt_addr *out)
     uint16_t port;
     char z[INET6_ADDRSTRLEN];
     if (!split(text, &host, &port)) return ERR_INVALID_SETTING;
-    if (host.n == 0) return parse_six("::", port, out);
+    if (host.n == 0 || str_eq(host, STR("*"))) return parse_six("::", port, out);
     bool six = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
     if (six) host = str_slice(host, 1, host.n - 1);
-    if (str_eq(host, STR("localhost"))) host = STR("127.0.0.1");
     if (host.n >= sizeof z) return ERR_INVALID_SETTING;
     memcpy(z, host.p, host.n);
     z[host.n] = 0;
@@ -58,6 +60,76 @@ err rt_addr_parse(struct str text, struct rt_addr *out)
     four->sin_port = htons(port);
     out->len = sizeof *four;
     return ERR_OK;
+}
+
+/* ---- names ---- */
+
+#define NAME_MAX_BYTES 253u
+
+/* What the resolver would take for a numeric address in an odd form is none: a name has a letter. */
+static bool is_name(struct str host)
+{
+    bool letter = false;
+    if (host.n == 0 || host.n > NAME_MAX_BYTES || host.p[0] == '-' || host.p[0] == '.') return false;
+    for (size_t i = 0; i < host.n; i++) {
+        char c = host.p[i];
+        bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        letter |= alpha;
+        if (!alpha && !(c >= '0' && c <= '9') && c != '-' && c != '.' && c != '_') return false;
+    }
+    return letter && !str_starts(host, STR("0x"));
+}
+
+bool rt_addr_valid(struct str text)
+{
+    struct rt_addr a;
+    struct str host;
+    uint16_t port;
+    return rt_addr_parse(text, &a) == ERR_OK || (split(text, &host, &port) && is_name(host));
+}
+
+/* A name may have an IPv6 address although the machine has no IPv6. */
+static bool usable(const struct addrinfo *ai)
+{
+    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    struct sockaddr_storage any;
+    memcpy(&any, ai->ai_addr, ai->ai_addrlen);
+    /* The port lies in the same place in both families. */
+    ((struct sockaddr_in *)&any)->sin_port = 0;
+    int rc = bind(fd, (const struct sockaddr *)&any, ai->ai_addrlen);
+    bool lacking = rc < 0 && ai->ai_family == AF_INET6 && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
+    close(fd);
+    return !lacking;
+}
+
+static void add_address(const struct addrinfo *ai, uint16_t port, struct rt_addr out[RT_ADDRS_MAX],
+                        unsigned *n)
+{
+    struct rt_addr a = {.len = ai->ai_addrlen};
+    if ((ai->ai_family != AF_INET && ai->ai_family != AF_INET6) || *n == RT_ADDRS_MAX || !usable(ai)) return;
+    memcpy(&a.ss, ai->ai_addr, ai->ai_addrlen);
+    ((struct sockaddr_in *)&a.ss)->sin_port = htons(port);
+    for (unsigned i = 0; i < *n; i++)
+        if (out[i].len == a.len && memcmp(&out[i].ss, &a.ss, a.len) == 0) return;
+    out[(*n)++] = a;
+}
+
+err rt_addr_resolve(struct str text, struct rt_addr out[RT_ADDRS_MAX], unsigned *n)
+{
+    struct str host;
+    uint16_t port;
+    char z[NAME_MAX_BYTES + 1];
+    *n = 0;
+    if (rt_addr_parse(text, &out[0]) == ERR_OK) return *n = 1, ERR_OK;
+    if (!split(text, &host, &port) || !is_name(host)) return ERR_INVALID_SETTING;
+    memcpy(z, host.p, host.n);
+    z[host.n] = 0;
+    struct addrinfo want = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
+    if (getaddrinfo(z, NULL, &want, &list) != 0) return ERR_NOT_FOUND;
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next) add_address(ai, port, out, n);
+    freeaddrinfo(list);
+    return *n ? ERR_OK : ERR_NOT_FOUND;
 }
 
 void rt_addr_format(const struct rt_addr *a, char out[128])

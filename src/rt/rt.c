@@ -69,7 +69,10 @@ static const struct backend *choose_backend(enum rt_backend want)
     if (want == RT_EPOLL) return &backend_epoll;
     const char *why = uring_missing();
     if (!why) return &backend_uring; /* docs/decisions/0001-event-loop.md says why it comes first */
-    if (want == RT_AUTO) return &backend_epoll;
+    if (want == RT_AUTO) {
+        LOG_WARN("io_uring is not available; epoll serves", LF_Z("reason", why));
+        return &backend_epoll;
+    }
     LOG_ERROR("io_uring is not available", LF_Z("reason", why));
     return NULL;
 }

@@ -151,8 +151,15 @@ struct rt_addr {
     struct sockaddr_storage ss;
     socklen_t len;
 };
-/* "127.0.0.1:9000", "[::1]:9000", ":9000" (all addresses, v4 and v6), "unix:/path". Port 0 picks one. */
+/* "127.0.0.1:9000", "[::1]:9000", ":9000" or "*:9000" (all addresses, v4 and v6), "unix:/path". Port 0 picks
+ * one. */
 err rt_addr_parse(struct str text, struct rt_addr *out);
+/* Is it such an address, or NAME:PORT? */
+bool rt_addr_valid(struct str text);
+/* The addresses that text means, each once: a name is looked up, which blocks; what this machine has no
+ * protocol for is left out. ERR_INVALID_SETTING: not valid; ERR_NOT_FOUND: the name has no address here. */
+#define RT_ADDRS_MAX 16
+err rt_addr_resolve(struct str text, struct rt_addr out[RT_ADDRS_MAX], unsigned *n);
 void rt_addr_format(const struct rt_addr *a, char out[128]); /* as parsed; a v4-mapped v6 prints as v4 */
 
 /* Listen on every loop (SO_REUSEPORT; a Unix socket on loop 0, spread by hand-off, so that load balances at

@@ -49,20 +49,22 @@ static void answer_text(struct http_exchange *x, int status, struct str text)
     answer(x, status, "text/plain; charset=utf-8", text);
 }
 
-static void answer_ready(struct server *s, struct http_exchange *x)
+struct str health_not_ready(const struct server *s)
 {
     enum server_phase phase = atomic_load(&s->phase);
     enum engine_state state = phase == SERVER_READY && !s->in_memory ? engine_state(&s->store) : ENGINE_OK;
-    struct str why = STR("");
-    if (phase == SERVER_OPENING)
-        why = STR("opening the store\n");
-    else if (phase == SERVER_DRAINING)
-        why = STR("draining\n");
-    else if (state == ENGINE_FULL)
-        why = STR("out of disk: reads go on, writes are refused\n");
-    else if (state == ENGINE_FAILED)
-        why = STR("the disk refused a flush: writes have stopped\n");
-    if (why.n)
+    if (phase == SERVER_OPENING) return STR("opening the store\n");
+    if (phase == SERVER_DRAINING) return STR("draining\n");
+    if (state == ENGINE_FULL) return STR("out of disk: reads go on, writes are refused\n");
+    if (state == ENGINE_FAILED)
+        return STR("the disk refused a write or flush: reads go on, writes have stopped until a restart\n");
+    return STR_NONE;
+}
+
+static void answer_ready(struct server *s, struct http_exchange *x)
+{
+    struct str why = health_not_ready(s);
+    if (why.p)
         answer_text(x, 503, why);
     else
         answer_text(x, 200, STR("ready\n"));

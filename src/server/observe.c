@@ -150,7 +150,7 @@ static void add_process(const struct server *s, struct metrics_samples *to)
 {
     struct process_sample p = {0};
     rt_work("metrics", sample_process, &p);
-    metrics_sample(to, METRIC_READY, atomic_load(&s->phase) == SERVER_READY);
+    metrics_sample(to, METRIC_READY, health_not_ready(s).p == NULL);
     metrics_sample(to, METRIC_BUILD, 1);
     metrics_sample(to, METRIC_RSS, p.resident_bytes);
     metrics_sample(to, METRIC_VIRTUAL, p.virtual_bytes);
@@ -231,6 +231,8 @@ void observe_page(struct server *s, struct buf *out)
     add_runtime(s, &samples);
     if (atomic_load(&s->phase) != SERVER_OPENING && !s->in_memory) {
         engine_get_stats(&s->store, &e);
+        metrics_sample(&samples, METRIC_DISK_FULL, engine_state(&s->store) == ENGINE_FULL);
+        metrics_sample(&samples, METRIC_STORE_FAILED, engine_state(&s->store) == ENGINE_FAILED);
         add_commits(&e, &samples);
         add_blobs(&e, &samples);
     }

@@ -25,6 +25,22 @@ static bool cannot_start(struct server *s, const char *fmt, ...)
     return false;
 }
 
+static struct http_limits limits_of(const struct config *c)
+{
+    return (struct http_limits){
+        .header_bytes = config_u64(c, SET_HEADER_SIZE),
+        .header_count = (unsigned)config_u64(c, SET_HEADER_COUNT),
+        .max_conns = (unsigned)config_u64(c, SET_MAX_CONNECTIONS),
+        .max_requests = (unsigned)config_u64(c, SET_MAX_REQUESTS),
+        .max_memory = config_u64(c, SET_MAX_MEMORY),
+        .arena_bytes = config_u64(c, SET_REQUEST_MEMORY),
+        .header_ns = config_ns(c, SET_HEADER_TIMEOUT),
+        .body_progress_ns = config_ns(c, SET_BODY_TIMEOUT),
+        .idle_ns = config_ns(c, SET_IDLE_TIMEOUT),
+        .write_ns = config_ns(c, SET_WRITE_TIMEOUT),
+    };
+}
+
 void server_apply(struct server *s, const struct config *c)
 {
     log_setup((enum log_level)config_u64(c, SET_LOG_LEVEL),
@@ -33,6 +49,8 @@ void server_apply(struct server *s, const struct config *c)
     atomic_store(&s->debug_any, config_u64(c, SET_DEBUG_ACCESS) == 1);
     s->drain_ns = config_ns(c, SET_DRAIN_TIME);
     s->drain_delay_ns = config_ns(c, SET_DRAIN_DELAY);
+    struct http_limits limits = limits_of(c);
+    if (s->http) http_server_set_limits(s->http, &limits);
 }
 
 /* ---- HTTP's callbacks, on any loop ---- */
@@ -101,22 +119,26 @@ static bool make_tls(struct server *s)
 
 static bool make_http(struct server *s)
 {
-    const struct config *c = s->config;
-    struct http_limits limits = {
-        .header_bytes = config_u64(c, SET_HEADER_SIZE),
-        .header_count = (unsigned)config_u64(c, SET_HEADER_COUNT),
-        .max_conns = (unsigned)config_u64(c, SET_MAX_CONNECTIONS),
-        .max_requests = (unsigned)config_u64(c, SET_MAX_REQUESTS),
-        .max_memory = config_u64(c, SET_MAX_MEMORY),
-        .arena_bytes = config_u64(c, SET_REQUEST_MEMORY),
-        .header_ns = config_ns(c, SET_HEADER_TIMEOUT),
-        .body_progress_ns = config_ns(c, SET_BODY_TIMEOUT),
-        .idle_ns = config_ns(c, SET_IDLE_TIMEOUT),
-        .write_ns = config_ns(c, SET_WRITE_TIMEOUT),
-    };
+    struct http_limits limits = limits_of(s->config);
     struct http_callbacks callbacks = {.handle = on_handle, .refuse = on_refuse, .done = on_done, .arg = s};
     err e = http_server_new(s->rt, &limits, &callbacks, &s->http);
     return e == ERR_OK || cannot_start(s, "the HTTP server does not start: %s", err_name(e));
+}
+
+static bool serve_at(struct server *s, struct str text, const struct rt_addr *want, bool tls)
+{
+    struct rt_addr bound;
+    char name[128];
+    if (s->nendpoints == SERVER_LISTENERS_MAX)
+        return cannot_start(s, "listen: more than %d addresses", SERVER_LISTENERS_MAX);
+    if (http_server_listen(s->http, want, tls ? s->tls : NULL, &bound))
+        return cannot_start(
+            s, "listen: cannot serve on %.*s: it is in use, not allowed, or no address of this machine",
+            STR_FMT(text));
+    rt_addr_format(&bound, name);
+    const char *scheme = bound.ss.ss_family == AF_UNIX ? "" : tls ? "https://" : "http://";
+    snprintf(s->endpoint[s->nendpoints++], sizeof s->endpoint[0], "%s%s", scheme, name);
+    return true;
 }
 
 static bool listen_at(struct server *s, struct str text)
@@ -125,17 +147,17 @@ static bool listen_at(struct server *s, struct str text)
     struct str address = tls                                ? str_slice(text, 8, text.n)
                          : str_starts(text, STR("http://")) ? str_slice(text, 7, text.n)
                                                             : text;
-    struct rt_addr want, bound;
-    char name[128];
-    err e = rt_addr_parse(address, &want);
-    if (!e) e = http_server_listen(s->http, &want, tls ? s->tls : NULL, &bound);
-    if (e)
-        return cannot_start(
-            s, "listen: cannot serve on %.*s: it is in use, not allowed, or no address of this machine",
-            STR_FMT(text));
-    rt_addr_format(&bound, name);
-    const char *scheme = bound.ss.ss_family == AF_UNIX ? "" : tls ? "https://" : "http://";
-    snprintf(s->endpoint[s->nendpoints++], sizeof s->endpoint[0], "%s%s", scheme, name);
+    struct rt_addr found[RT_ADDRS_MAX];
+    unsigned n;
+    if (rt_addr_resolve(address, found, &n)) {
+        cannot_start(s,
+                     "listen: '%.*s' names no address of this machine; allowed: a name that can be looked up",
+                     STR_FMT(text));
+        s->exit_code = SERVER_BAD_SETTING;
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (!serve_at(s, text, &found[i], tls)) return false;
     return true;
 }
 

@@ -11,8 +11,8 @@
 #include "config/config.h"
 
 /* Serves until a signal; returns the exit code: 0 drained, 1 cut at the end of drain-time or the store
- * failed, 3 could not start. The caller's config stays the caller's; args must stay valid, SIGHUP loads them
- * again. */
+ * failed, 2 a name to listen at cannot be looked up, 3 could not start. The caller's config stays the
+ * caller's; args must stay valid, SIGHUP loads them again. */
 int server_run(const struct config *c, const struct config_args *args);
 
 #endif

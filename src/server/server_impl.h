@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 
 enum server_phase { SERVER_OPENING, SERVER_READY, SERVER_DRAINING };
-enum { SERVER_DRAINED = 0, SERVER_CUT = 1, SERVER_NO_START = 3 }; /* exit codes */
+enum { SERVER_DRAINED = 0, SERVER_CUT = 1, SERVER_BAD_SETTING = 2, SERVER_NO_START = 3 }; /* exit codes */
 
 #define SERVER_LISTENERS_MAX 64
 
@@ -66,6 +66,8 @@ void lifecycle_free(struct server *s); /* after the loops ended */
 /* ---- health.c: the paths that can never be a bucket's ---- */
 /* false: the path is not one of them. Else it was answered. Fiber context. */
 bool health_serve(struct server *s, struct http_exchange *x);
+/* Why readiness says no, one line; p NULL: ready. Any thread. */
+struct str health_not_ready(const struct server *s);
 /* While opening there is no api to render an error. */
 void health_unavailable(struct http_exchange *x, err e);
 

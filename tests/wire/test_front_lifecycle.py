@@ -216,6 +216,72 @@ def test_hup_takes_what_may_change_and_says_what_may_not(start_server, tmp_path)
     assert [line["name"] for line in lines if "restart" in line["msg"]] == ["region"]
 
 
+def hup(server):
+    """SIGHUP, and wait until it is done."""
+    before = sum(line["msg"] == "reloaded" for line in log_lines(server))
+    server.signal(signal.SIGHUP)
+    eventually(lambda: sum(line["msg"] == "reloaded" for line in log_lines(server)) > before, 30)
+
+
+def answer_to(server, request):
+    """What comes back on a connection of its own until the server closes it, and after how long."""
+    began = time.monotonic()
+    with server.connect(timeout=60) as c:
+        c.sendall(request)
+        answer = b"".join(iter(lambda: c.recv(65536), b""))
+    return answer, time.monotonic() - began
+
+
+GET_LIVE = b"GET /-/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n"
+
+
+def test_hup_changes_http_limits_and_time_outs(start_server, tmp_path):
+    conf = tmp_path / "ingot.conf"
+    conf.write_text("")
+    s = start_server(config=conf)
+    many = GET_LIVE % b"".join(b"x-%d: y\r\n" % i for i in range(40))
+    assert answer_to(s, many)[0].startswith(b"HTTP/1.1 200 ")
+
+    conf.write_text("header-count = 20\nheader-timeout = 500ms\nmax-connections = 3\nrequest-memory = 2MiB\n")
+    hup(s)
+    changed = {line["name"]: line["value"] for line in log_lines(s) if line["msg"] == "setting changed"}
+    assert changed == {"header-count": "20", "header-timeout": "500ms", "max-connections": "3", "request-memory": "2MiB"}
+    assert answer_to(s, many)[0].startswith(b"HTTP/1.1 400 ")
+    assert answer_to(s, b"GET / HT")[1] < 15  # header-timeout: 500 ms, not 20 s
+    kept = [s.connect(timeout=60) for _ in range(3)]
+    for c in kept:
+        c.sendall(b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert c.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert answer_to(s, GET_LIVE % b"")[0].startswith(b"HTTP/1.1 503 ")
+    for c in kept:
+        c.close()
+
+    conf.write_text("idle-timeout = 300ms\nmax-requests = 1\nbody-timeout = 500ms\n")
+    hup(s)
+    eventually(lambda: answer_to(s, GET_LIVE % b"")[0].startswith(b"HTTP/1.1 200 "), 30)
+    assert answer_to(s, many)[0].startswith(b"HTTP/1.1 200 ")  # back to the default
+    assert answer_to(s, b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n")[1] < 30  # idle-timeout: not 60 s
+    conf.write_text("body-timeout = 500ms\n")
+    hup(s)
+    s.client().create_bucket(Bucket="slow")
+    put = SlowPut(s, "slow", "k", b"x" * 1000)
+    began = time.monotonic()
+    assert b"<Code>RequestTimeout</Code>" in put.read() and time.monotonic() - began < 20  # body-timeout: not 30 s
+
+
+def test_hup_names_each_setting_that_waits_for_a_restart(start_server, tmp_path):
+    conf = tmp_path / "ingot.conf"
+    conf.write_text("")
+    s = start_server(config=conf)
+    conf.write_text("header-size = 64KiB\nloops = 3\nmin-part-size = 1MiB\nmax-memory = 64MiB\n")
+    hup(s)
+    lines = log_lines(s)
+    assert [line["name"] for line in lines if line["msg"] == "setting changed"] == ["max-memory"]
+    waits = [line for line in lines if line["msg"] == "setting changed, but holds only after a restart"]
+    assert [line["name"] for line in waits] == ["loops", "header-size", "min-part-size"]
+    assert {line["level"] for line in waits} == {"warn"}
+
+
 def test_hup_with_a_bad_file_changes_nothing(start_server, tmp_path):
     conf = tmp_path / "ingot.conf"
     conf.write_text("log-level = info\n")
@@ -293,6 +359,48 @@ def test_ipv4_ipv6_and_a_unix_socket_at_once(start_server, tmp_path):
     assert answer.startswith(b"HTTP/1.1 200 ") and b"ingot_requests_total" in answer
     s.stop()
     assert not path.exists()
+
+
+def test_a_name_is_served_at_all_its_addresses(start_server):
+    s = start_server(listen="localhost:0")
+    want = {a[4][0] for a in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+    if not usable_ipv6():
+        want.discard("::1")
+    assert {e.split("//")[1].rsplit(":", 1)[0].strip("[]") for e in s.endpoints} == want
+    for endpoint in s.endpoints:
+        assert requests.get(endpoint + "/-/live", timeout=20).text == "live\n"
+
+
+def usable_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as six:
+            six.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("form", [":0", "*:0", "http://*:0"])
+def test_all_addresses(start_server, form):
+    s = start_server(listen=form)
+    port = int(s.endpoint.rsplit(":", 1)[1])
+    for host in ["127.0.0.1"] + (["[::1]"] if usable_ipv6() else []):
+        assert requests.get(f"http://{host}:{port}/-/live", timeout=20).text == "live\n"
+
+
+@pytest.mark.parametrize("text", ["localhost", "localhost:", "1.2.3:80", "[::1:80", "localhost:70000", "bad name:80", "::1:80"])
+def test_a_bad_address_is_one_line_and_exit_code_2(tmp_path, text):
+    done = run_ingot("server", f"--listen={text}", f"--data={tmp_path}/d")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (f"ingot: listen: '{text}' (--listen) is not valid; allowed: HOST:PORT, [V6]:PORT, :PORT, *:PORT or "
+                           "unix:/path, after https:// for TLS\n")
+
+
+def test_a_name_without_an_address_is_one_line_and_exit_code_2(tmp_path):
+    done = run_ingot("server", "--listen=no-such-name.invalid:9000", f"--data={tmp_path}/d")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ("ingot: listen: 'no-such-name.invalid:9000' names no address of this machine; allowed: a name that can be "
+                           "looked up\n")
 
 
 def test_a_taken_port_is_said_in_one_line(server, tmp_path):

@@ -481,7 +481,7 @@ static void test_addr(void **state)
     (void)state;
     struct rt_addr a;
     round_trip("127.0.0.1:9000", "127.0.0.1:9000");
-    round_trip("localhost:80", "127.0.0.1:80");
+    round_trip("*:80", "[::]:80");
     round_trip("[::1]:9000", "[::1]:9000");
     round_trip(":9000", "[::]:9000");
     round_trip("[::ffff:10.1.2.3]:7", "10.1.2.3:7");
@@ -491,17 +491,43 @@ static void test_addr(void **state)
                                       "unix:",    "host:80",  "1.2.3.4:-1", "[::1]:9000 ", "1.2.3.4:0x10"};
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(rt_addr_parse(str_c(bad[i]), &a), ERR_INVALID_SETTING);
+    static const char *const no_names[] = {"1.2.3:80", "0x7f.1:80", "-a:80", "a b:80",
+                                           "a:",       "a",         "[a]:1", "a:65536"};
+    for (unsigned i = 0; i < sizeof no_names / sizeof *no_names; i++)
+        assert_false(rt_addr_valid(str_c(no_names[i])));
+    assert_true(rt_addr_valid(STR("host-1.example:80")) && rt_addr_valid(STR("[::1]:80")));
     char path[140] = "unix:/";
     memset(path + 6, 'x', 120);
     assert_int_equal(rt_addr_parse(str_c(path), &a), ERR_INVALID_SETTING);
 }
 
+static void test_addr_resolve(void **state)
+{
+    (void)state;
+    struct rt_addr a[RT_ADDRS_MAX];
+    unsigned n;
+    char text[128];
+    bool four = false;
+    assert_int_equal(rt_addr_resolve(STR("localhost:81"), a, &n), ERR_OK);
+    assert_in_range(n, 1, 2); /* each address once, IPv6 where the machine has it */
+    for (unsigned i = 0; i < n; i++) {
+        rt_addr_format(&a[i], text);
+        four |= strcmp(text, "127.0.0.1:81") == 0;
+        assert_true(strcmp(text, "127.0.0.1:81") == 0 || strcmp(text, "[::1]:81") == 0);
+    }
+    assert_true(four);
+    assert_int_equal(rt_addr_resolve(STR("[::1]:82"), a, &n), ERR_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(rt_addr_resolve(STR("1.2.3:82"), a, &n), ERR_INVALID_SETTING);
+    assert_int_equal(rt_addr_resolve(STR("no-such-name.invalid:82"), a, &n), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many), cmocka_unit_test(test_balance), cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_idle), cmocka_unit_test(test_abort),   cmocka_unit_test(test_stop_busy),
-        cmocka_unit_test(test_addr),
+        cmocka_unit_test(test_many), cmocka_unit_test(test_balance),      cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_idle), cmocka_unit_test(test_abort),        cmocka_unit_test(test_stop_busy),
+        cmocka_unit_test(test_addr), cmocka_unit_test(test_addr_resolve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
