@@ -9,6 +9,11 @@ CC_clang   := clang
 CC_asan    := gcc
 CC_tsan    := clang
 CC_fuzz    := clang
+CXX_release := g++
+CXX_clang   := clang++
+CXX_asan    := g++
+CXX_tsan    := clang++
+CXX_fuzz    := clang++
 OPT_release := -O2 -g
 OPT_clang   := -O2 -g
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -18,6 +23,7 @@ OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 OUT    := build/$(VARIANT)
 CCACHE := $(shell command -v ccache 2>/dev/null)
 CC     := $(CCACHE) $(CC_$(VARIANT))
+CXX    := $(CCACHE) $(CXX_$(VARIANT))
 OPT    := $(OPT_$(VARIANT))
 
 VERSION := 0.1.0
@@ -25,11 +31,13 @@ CPPFLAGS := -Isrc -isystem /usr/share/include/llhttp -D_GNU_SOURCE -DINGOT_VERSI
             -include base/banned.h
 CFLAGS   := -std=c17 -Wall -Wextra -Wshadow -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -fno-strict-aliasing -fstack-protector-strong -fno-common $(OPT)
-LDLIBS   := -lrocksdb -lssl -lcrypto -lexpat -lisal -lxxhash -luring -ljansson -lpthread -lm -ldl
+LDLIBS   := -lrocksdb -lssl -lcrypto -lexpat -lisal -lxxhash -luring -ljansson -lstdc++ -lpthread -lm -ldl
 
 SRCS     := $(sort $(shell find src -name '*.c'))
+CXXSRCS  := $(sort $(shell find src -name '*.cc'))
 MAIN     := src/cmd/main.c
 LIB_OBJS := $(patsubst %.c,$(OUT)/obj/%.o,$(filter-out $(MAIN),$(SRCS))) \
+            $(patsubst %.cc,$(OUT)/obj/%.o,$(CXXSRCS)) \
             $(patsubst %.S,$(OUT)/obj/%.o,$(sort $(shell find src -name '*.S'))) \
             $(patsubst %,$(OUT)/obj/llhttp/%.o,api http llhttp)
 LIB      := $(OUT)/libingot.a
@@ -78,6 +86,11 @@ $(LIB): $(LIB_OBJS)
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What a C++ library offers to C++ alone.
+$(OUT)/obj/%.o: %.cc Makefile
+	@mkdir -p $(@D)
+	$(call say,CXX)$(CXX) -Isrc -std=c++17 -Wall -Wextra -Werror -fstack-protector-strong $(OPT) -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/%.o: %.S Makefile
 	@mkdir -p $(@D)

@@ -251,6 +251,26 @@ static void fail_all(struct batch *b, err e)
     LIST_EACH(it, &b->reqs) CONTAINER(it, struct commit_req, link)->e = e;
 }
 
+/* What was taken has had its effect in memory, so it cannot be refused any more: for space it waits, and
+ * writes the whole record anew. */
+static err append_record(struct engine *e, struct batch *b)
+{
+    err r;
+    while ((r = log_append(e->log, b->record, b->payload.n, b->commits)) == ERR_NO_SPACE && space_wait(e))
+        continue;
+    if (!r) space_unstuck(e);
+    return r;
+}
+
+/* Durable already: for space it waits here, too. */
+static err apply_to_view(struct engine *e, struct batch *b)
+{
+    err r;
+    while ((r = view_write(e->view, b->apply.batch)) == ERR_NO_SPACE && space_wait(e)) continue;
+    if (!r) space_unstuck(e);
+    return r;
+}
+
 /* Checks, encodes and writes; b->e says whether the accepted ones are durable. */
 static void write_batch(struct engine *e, struct batch *b, size_t bound)
 {
@@ -276,7 +296,7 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
         engine_fail(e, "apply a commit", fatal);
         b->e = ERR_IO;
     } else if (b->commits > 0) {
-        b->e = log_append(e->log, b->record, b->payload.n, b->commits);
+        b->e = append_record(e, b);
         if (b->e) {
             engine_fail(e, "write the log", b->e);
             b->e = ERR_IO;
@@ -347,7 +367,7 @@ static void apply_batch(struct engine *e, struct batch *b)
         uint64_t last = b->first_seq + b->commits - 1;
         if (!b->e) {
             apply_seal(&b->apply, last);
-            b->e = view_write(e->view, b->apply.batch);
+            b->e = apply_to_view(e, b);
             if (b->e) engine_fail(e, "apply to the index", b->e);
         }
         if (b->e)

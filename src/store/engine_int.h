@@ -98,6 +98,7 @@ struct engine {
     _Atomic int64_t space_checked_ns;
     _Atomic uint64_t space_since; /* bytes written since */
     bool space_watched;
+    _Atomic bool stuck; /* a commit that cannot be taken back waits for space: no other gets through */
     _Atomic bool ballast;
     _Atomic uint64_t disk_total, disk_avail;
 };
@@ -122,11 +123,16 @@ void engine_fail(struct engine *e, const char *what, err why);
 void committer_free(struct engine *e);
 
 /* space.c */
-/* May a commit go on? ERR_IO once failed; ERR_NO_SPACE while full, unless it only frees. */
+/* May a commit go on? ERR_IO once failed; ERR_NO_SPACE while full, unless it only frees, and while another is
+ * stuck for want of space. */
 err space_admit(struct engine *e, bool takes_space);
 void space_wrote(struct engine *e, uint64_t bytes); /* looks at the disk now and then */
 void space_note_full(struct engine *e);             /* a write met ENOSPC */
 bool space_release_ballast(struct engine *e);       /* false: it is gone already */
+/* A step of a commit that cannot be taken back met ENOSPC: gives up the ballast, then waits a little. false:
+ * do not try again (no fiber to wait in, or closing). space_unstuck once the step has succeeded. */
+bool space_wait(struct engine *e);
+void space_unstuck(struct engine *e);
 void space_open(struct engine *e);
 
 /* collect.c */

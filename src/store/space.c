@@ -70,7 +70,7 @@ static void look(void *arg)
     atomic_store(&e->disk_avail, s.avail);
     uint64_t reserve = reserve_of(e, s.total);
     if (s.avail < reserve) set_full(e, true);
-    if (s.avail >= reserve + reserve / 4) {
+    if (s.avail >= reserve + reserve / 4 && (!view_stuck(e->view) || view_resume(e->view))) {
         set_full(e, false);
         if (!atomic_load(&e->ballast) && s.avail > 2 * reserve + BALLAST_BYTES) ballast_make(e);
     }
@@ -125,6 +125,21 @@ void space_note_full(struct engine *e)
     start_watch(e);
 }
 
+bool space_wait(struct engine *e)
+{
+    space_note_full(e);
+    if (!rt_fiber_self() || closing(e) || atomic_load(&e->state) == ENGINE_FAILED) return false;
+    atomic_store(&e->stuck, true);
+    if (!space_release_ballast(e)) rt_sleep(LOOK_NS);
+    if (view_stuck(e->view)) view_resume(e->view);
+    return true;
+}
+
+void space_unstuck(struct engine *e)
+{
+    atomic_store(&e->stuck, false);
+}
+
 void space_wrote(struct engine *e, uint64_t bytes)
 {
     atomic_fetch_add(&e->space_since, bytes);
@@ -141,7 +156,7 @@ err space_admit(struct engine *e, bool takes_space)
         return ERR_IO;
     case ENGINE_FULL:
         start_watch(e);
-        return takes_space ? ERR_NO_SPACE : ERR_OK;
+        return takes_space || atomic_load(&e->stuck) ? ERR_NO_SPACE : ERR_OK;
     default:
         return ERR_OK;
     }
@@ -154,4 +169,5 @@ void space_open(struct engine *e)
     ballast_path(e, path);
     atomic_store(&e->ballast, sys->stat(path, &st) == 0);
     look_now(e);
+    if (atomic_load(&e->state) == ENGINE_FULL) start_watch(e);
 }

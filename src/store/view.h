@@ -38,8 +38,12 @@ void view_batch_free(struct view_batch *b);
 void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct str value);
 void view_batch_del(struct view_batch *b, struct str key);
 unsigned view_batch_count(const struct view_batch *b);
-/* Applies and clears the batch. A stall is waited for on a worker and counted. */
+/* Applies and clears the batch. A stall is waited for on a worker and counted. ERR_NO_SPACE leaves the batch
+ * as it was, to be written again after view_resume. */
 err view_write(struct view *v, struct view_batch *b);
+/* Has RocksDB met a full disk, so that it takes nothing more until view_resume says yes? Reads go on. */
+bool view_stuck(const struct view *v);
+bool view_resume(struct view *v); /* true: it writes again */
 
 /* Everything written so far is on disk on ERR_OK. */
 err view_flush(struct view *v);

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "rt/rt.h"
+#include "store/view_resume.h"
 #include "sys/sys.h"
 
 #include <rocksdb/c.h>
@@ -19,6 +20,7 @@ struct view {
     rocksdb_readoptions_t *read_memory, *read_disk;
     rocksdb_writeoptions_t *write_now, *write_wait;
     _Atomic uint64_t stalls, stall_ns, errors;
+    atomic_bool stuck;
 };
 
 struct view_batch {
@@ -33,7 +35,9 @@ static err take_error(struct view *v, char *msg, const char *what)
             : strstr(msg, "No space left") != NULL ? ERR_NO_SPACE
                                                    : ERR_IO;
     if (v) atomic_fetch_add(&v->errors, 1);
-    LOG_ERROR("the index reported an error", LF_Z("call", what), LF_Z("message", msg));
+    /* Asked again and again on a full disk, it says the same. */
+    bool known = v && e == ERR_NO_SPACE && atomic_exchange(&v->stuck, true);
+    if (!known) LOG_ERROR("the index reported an error", LF_Z("call", what), LF_Z("message", msg));
     rocksdb_free(msg);
     return e;
 }
@@ -315,8 +319,37 @@ err view_write(struct view *v, struct view_batch *b)
         rt_work("index-write", write_and_wait, &j);
     }
     err e = take_error(v, j.msg, "write");
-    rocksdb_writebatch_clear(b->b);
+    if (e != ERR_NO_SPACE) rocksdb_writebatch_clear(b->b);
     return e;
+}
+
+bool view_stuck(const struct view *v)
+{
+    return atomic_load(&v->stuck);
+}
+
+struct resume_job {
+    struct view *v;
+    bool done;
+};
+
+static void resume(void *arg)
+{
+    struct resume_job *j = arg;
+    char why[256] = "";
+    j->done = view_rocks_resume(j->v->db, why);
+    if (j->done)
+        LOG_INFO("the index writes again");
+    else
+        LOG_DEBUG("the index cannot write yet", LF_Z("message", why));
+}
+
+bool view_resume(struct view *v)
+{
+    struct resume_job j = {.v = v};
+    rt_work("index-resume", resume, &j);
+    if (j.done) atomic_store(&v->stuck, false);
+    return j.done;
 }
 
 struct flush_job {
