@@ -189,6 +189,7 @@ SUITES = {
     "wire asan epoll": pytest("wire", variant="asan", backend="epoll"),
     "wire asan uring": pytest("wire", variant="asan", backend="uring"),
     "crash": pytest("crash", timeout=600),
+    "faults": pytest("faults", timeout=600),
     "clients": pytest("clients", timeout=900),
     "fuzz": fuzz(5),
 }

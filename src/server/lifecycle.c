@@ -24,6 +24,7 @@ static void close_store(struct server *s)
     objects_free(s->objects);
     s->objects = NULL;
     if (s->in_memory) return; /* its memory goes when the loops have ended */
+    if (engine_state(&s->store) == ENGINE_FAILED) s->exit_code = SERVER_CUT;
     engine_close(&s->store);
     s->store_open = false;
 }

@@ -51,6 +51,9 @@ static err flush_moves(struct collect *c)
     }
     e = submit(c->e, c->moves, c->nmoves);
     if (e == ERR_OK) space_wrote(c->e, c->bytes);
+    /* Refused for sure: nothing will ever point to the copies. */
+    if (e && atomic_load(&c->e->state) != ENGINE_FAILED)
+        for (size_t i = 0; i < c->nsmall; i++) extents_free_place(c->e->extents, &c->small[i].place);
     c->nsmall = c->nmoves = c->bytes = 0;
     arena_reset(c->bodies);
     return e;
@@ -182,6 +185,7 @@ static err collect_segment(struct collect *c, const struct log_segment_info *s)
         if (rt_fiber_self()) rt_sleep(RT_MS);
     }
     err r = view_flush(e->view);
+    if (r && r != ERR_NO_SPACE) engine_fail(e, "flush the index", r);
     if (!r) r = log_read_segment(e->log, s->number, collect_record, c, why);
     if (!r) r = flush_moves(c);
     if (!r) r = archive_sync(e->archive);

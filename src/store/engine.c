@@ -122,6 +122,7 @@ static void open_files(void *arg)
         return;
     }
     j->r = super_lock(e->dir, &e->lock_fd, j->why);
+    if (!j->r && !e->o.read_only) space_before_open(e);
     if (!j->r) j->r = open_super(e, &j->fresh, j->why);
     if (j->r) return;
     j->clean_seq = e->super.clean_seq;
@@ -141,6 +142,11 @@ static void open_files(void *arg)
     if (!j->r) j->r = engine_make_memory(e);
 }
 
+static void extents_flush_failed(void *engine)
+{
+    engine_fail(engine, "flush an extent file", ERR_IO);
+}
+
 err engine_open(const struct engine_options *o, struct store *out, char why[512])
 {
     snprintf(why, 512, "out of memory");
@@ -148,7 +154,8 @@ err engine_open(const struct engine_options *o, struct store *out, char why[512]
     if (!e) return ERR_NO_MEMORY;
     struct open_job j = {.e = e, .why = why};
     rt_work("store-open", open_files, &j);
-    struct extents_options xo = {.dir = e->dir, .read_only = o->read_only};
+    struct extents_options xo = {
+        .dir = e->dir, .read_only = o->read_only, .flush_failed = extents_flush_failed, .arg = e};
     if (!j.r) j.r = extents_open(&xo, &e->extents, why);
     if (!j.r) j.r = engine_replay(e, j.clean, j.clean_seq, why);
     if (j.r) {

@@ -134,6 +134,9 @@ bool space_release_ballast(struct engine *e);       /* false: it is gone already
 bool space_wait(struct engine *e);
 void space_unstuck(struct engine *e);
 void space_open(struct engine *e);
+/* On a full disk opening needs some space: the ballast gives it. On a worker, locked, before anything is
+ * written. */
+void space_before_open(struct engine *e);
 
 /* collect.c */
 void collect_admit(struct engine *e);    /* waits while the log is far beyond its bound */

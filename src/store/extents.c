@@ -156,6 +156,8 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
         .buffer = o->writer_buffer ? o->writer_buffer : (size_t)512 << 10,
         .memory_max = o->memory_max ? o->memory_max : (uint64_t)256 << 20,
         .fds_max = o->fds ? o->fds : 256,
+        .flush_failed = o->flush_failed,
+        .arg = o->arg,
     };
     ASSERT(x->extent_max <= EXT_DATA_MAX && x->extent_max % EXT_BLOCK == 0 && x->buffer % EXT_BLOCK == 0);
     ASSERT(x->memory_max >= 4 * x->buffer && x->memory_max >= 4 * (uint64_t)EXTENT_SMALL_MAX);

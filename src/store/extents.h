@@ -38,6 +38,10 @@ struct extents_options {
                              them) */
     uint64_t memory_max;  /* buffers of all writers; 0: 256 MiB. Beyond it extent_writer_new waits 2 s, then
                              ERR_NO_MEMORY */
+    /* A flush failed, and not for want of space: what a disk that does so still keeps is not known. May be
+     * NULL; any thread or fiber, must not block. */
+    void (*flush_failed)(void *arg);
+    void *arg;
 };
 /* Start-up or fiber. Reads the header of every file (0.02 ms each when cached), scans nothing. */
 err extents_open(const struct extents_options *o, struct extents **out, char why[512]);

@@ -86,6 +86,8 @@ struct extents {
     uint64_t file_max, extent_max, memory_max;
     size_t buffer; /* data of a streaming writer */
     unsigned fds_max;
+    void (*flush_failed)(void *arg);
+    void *arg;
 
     struct rt_mutex alloc_mu;
     struct ext_file *active[EXT_CLASSES];

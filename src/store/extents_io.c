@@ -96,6 +96,7 @@ static void lead(struct ext_file *f)
         atomic_fetch_add(&x->io_errors, 1);
         LOG_ERROR("extent file: flush failed, nothing more is written to it", LF_U("file", f->number),
                   LF_I("errno", -j.rc));
+        if (x->flush_failed && err_of_errno(-j.rc) != ERR_NO_SPACE) x->flush_failed(x->arg);
     }
     rt_mutex_lock(&f->flush_mu);
     f->flushing = false;

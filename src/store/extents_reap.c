@@ -53,8 +53,10 @@ static err sync_file(struct ext_file *f)
         return ERR_OK;
     }
     atomic_store(&f->failed, true);
+    e = ext_io_error(f->x, j.rc, "fsync", f->number, 0);
+    if (e == ERR_NO_SPACE) return e; /* holes are all that it may have missed: asked again */
     f->settle_err = ERR_IO;
-    ext_io_error(f->x, j.rc, "fsync", f->number, 0);
+    if (f->x->flush_failed) f->x->flush_failed(f->x->arg);
     return ERR_IO;
 }
 

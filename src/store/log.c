@@ -156,7 +156,7 @@ err log_read(struct log *l, uint64_t segment, uint64_t offset, void *p, size_t n
     pthread_mutex_lock(&l->lock);
     if (l->n > 0 && segment >= l->segments[0]->head.segment) {
         for (size_t i = 0; i < l->n && !s; i++)
-            if (l->segments[i]->head.segment == segment) s = l->segments[i];
+            if (l->segments[i]->head.segment == segment && !l->segments[i]->retiring) s = l->segments[i];
     }
     if (s) s->readers++;
     pthread_mutex_unlock(&l->lock);

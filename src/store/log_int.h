@@ -15,6 +15,7 @@ struct log_segment {
     struct log_segment_head head;
     int fd;
     unsigned readers;
+    bool retiring;     /* no new readers: what it held lives elsewhere now */
     uint64_t end;      /* offset after the last record */
     uint64_t last_seq; /* first_seq - 1 when it holds none */
 };

@@ -345,25 +345,43 @@ struct retire_job {
     err e;
 };
 
+static void table_drop_first(struct log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->retired++;
+    memmove(l->segments, l->segments + 1, --l->n * sizeof *l->segments);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* A segment whose file kept its name stays in the table, to be retired again: were a later one to go first,
+ * the next start would miss it between the two. */
 static void retire_file(void *arg)
 {
     struct retire_job *j = arg;
     struct log *l = j->l;
     char path[LOG_PATH_MAX], name[64], to[LOG_PATH_MAX];
     pthread_mutex_lock(&l->lock);
+    j->s->retiring = true;
     while (j->s->readers > 0) log_wait_changed(l);
     bool keep = j->s->head.bytes == l->o.segment_bytes && l->nspares < LOG_SPARES_MAX;
     snprintf(name, sizeof name, "free-%llx-%llx.log", (unsigned long long)l->o.epoch,
              (unsigned long long)l->spare_counter++);
-    l->retired++;
     pthread_mutex_unlock(&l->lock);
     log_segment_path(l, path, j->s->head.segment);
     log_path(l, to, name);
     int rc = keep ? sys->rename(path, to) : sys->unlink(path);
-    if (rc >= 0) rc = sys->fsync_dir(l->dir);
-    j->e = rc < 0 ? err_of_errno(-rc) : ERR_OK;
+    if (rc < 0) {
+        pthread_mutex_lock(&l->lock);
+        j->s->retiring = false;
+        pthread_mutex_unlock(&l->lock);
+        j->e = err_of_errno(-rc);
+        return;
+    }
+    table_drop_first(l);
     log_segment_free(j->s);
-    if (!j->e && keep && !spare_put(l, name)) sys->unlink(to);
+    rc = sys->fsync_dir(l->dir);
+    j->e = rc < 0 ? err_of_errno(-rc) : ERR_OK;
+    if (keep && (j->e || !spare_put(l, name))) sys->unlink(to);
 }
 
 err log_retire(struct log *l, uint64_t number)
@@ -372,7 +390,6 @@ err log_retire(struct log *l, uint64_t number)
     pthread_mutex_lock(&l->lock);
     ASSERT(l->n > 1 && l->segments[0]->head.segment == number);
     j.s = l->segments[0];
-    memmove(l->segments, l->segments + 1, --l->n * sizeof *l->segments);
     pthread_mutex_unlock(&l->lock);
     rt_work("log-retire", retire_file, &j);
     return j.e;

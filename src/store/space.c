@@ -162,6 +162,17 @@ err space_admit(struct engine *e, bool takes_space)
     }
 }
 
+void space_before_open(struct engine *e)
+{
+    char path[4096];
+    struct stat st;
+    struct sys_statfs s;
+    if (sys->statfs(e->dir, &s) < 0 || s.avail >= BALLAST_BYTES) return;
+    ballast_path(e, path);
+    atomic_store(&e->ballast, sys->stat(path, &st) == 0);
+    space_release_ballast(e);
+}
+
 void space_open(struct engine *e)
 {
     char path[4096];

@@ -91,6 +91,7 @@ def check_deep(server):
 
 def recovered(server, model, key):
     """Ready again without any request for writing, then writes go on, and a restart shows the same."""
+    model.s3 = server.client()
     eventually(lambda: ready(server) == (200, "ready\n"))
     assert (metric(server, "ingot_disk_full"), metric(server, "ingot_ready")) == (0, 1)
     assert model.put(key + "-small", 100) and model.put(key + "-large", 3 << 20)
@@ -104,6 +105,7 @@ def recovered(server, model, key):
 
 def while_full(server, model):
     """What holds on a full disk; some key of the model is deleted."""
+    model.s3 = server.client()
     assert ready(server) == (503, "out of disk: reads go on, writes are refused\n")
     assert (metric(server, "ingot_disk_full"), metric(server, "ingot_ready")) == (1, 0)
     for size in (0, 100, 70000, 3 << 20):
@@ -237,6 +239,26 @@ def test_another_program_fills_the_disk(server_on, small_disk):
     while_full(server_on, model)
     for i in range(50):  # deletes go on for long, out of the reserve
         model.delete(f"never-was-{i}")
+    filler.unlink()
+    recovered(server_on, model, "after")
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_it_starts_on_a_full_disk(server_on, small_disk, end):
+    """Else nobody could delete what fills it. Readiness recovers although nobody writes."""
+    model = fill_some(server_on)
+    getattr(server_on, end)()
+    filler = fill_with_a_file(small_disk)
+    server_on.start()
+    while_full(server_on, model)
+    server_on.kill()
+    fill_with_a_file(small_disk)
+    filler.unlink()
+    filler = fill_with_a_file(small_disk)
+    with open(filler, "r+b") as f:  # some room for the start: the ballast is gone
+        f.truncate(filler.stat().st_size - (20 << 20))
+    server_on.start()
+    assert ready(server_on)[0] == 503
     filler.unlink()
     recovered(server_on, model, "after")
 
