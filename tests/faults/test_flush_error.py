@@ -98,14 +98,14 @@ def test_an_extent_cannot_be_flushed(faulty_server):
 
 
 def test_the_index_cannot_be_flushed(faulty_server):
-    s = faulty_server(log_size="16MiB")
+    s = faulty_server(log_size="16MiB", inline_max="1MiB")
     model = fill_some(s)
     s.faults.fail_all(errno.EIO, SYNC, INDEX)
     deadline = time.monotonic() + PATIENCE
     n = 0
     while not failed_lines(s) and time.monotonic() < deadline:  # the log's collection has the index flushed
         try:
-            put(model, f"maybe-{n % 4}", 60000)
+            put(model, f"maybe-{n % 4}", 900000)
         except botocore.exceptions.ClientError as e:
             assert e.response["ResponseMetadata"]["HTTPStatusCode"] == 500
         n += 1
@@ -114,7 +114,7 @@ def test_the_index_cannot_be_flushed(faulty_server):
     listed = {o["Key"] for o in model.s3.list_objects_v2(Bucket=BUCKET)["Contents"]}
     for key in listed:
         if key.startswith("maybe"):
-            model.objects[key] = b"x" * 60000
+            model.objects[key] = b"x" * 900000
     step = failed_lines(s)[0]["step"]
     assert step in ("flush the index", "apply to the index")
     assert ready(s) == (503, NOT_READY)

@@ -3,8 +3,8 @@ everything recovers alone, nothing acknowledged is lost and nothing refused is v
 
 Once with the preloaded library, once with really full small file systems (where root may mount them)."""
 
+import errno
 import os
-import pathlib
 import re
 import subprocess
 import threading
@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from ingot import Server, run_ingot
+from iofault import INDEX
 
 BUCKET = "disk"
 PATIENCE = 90  # seconds for what happens at once on an idle machine
@@ -155,13 +156,13 @@ def test_every_call_that_needs_space_fails(faulty_server):
 
 def test_the_index_meets_a_full_disk(faulty_server):
     """RocksDB cannot write its tables: whatever it makes of it, when space returns so do writes."""
-    s = faulty_server(log_size="16MiB")
+    s = faulty_server(log_size="16MiB", inline_max="1MiB")
     model = fill_some(s)
-    s.faults.fail_all(28, classes=0xFFFF, who=2)  # ENOSPC for the index alone
+    s.faults.fail_all(errno.ENOSPC, who=INDEX)
     # Overwriting turns the log over; its collection asks the index to write what it has in memory.
     deadline = time.monotonic() + PATIENCE
     while s.faults.hits == 0 and time.monotonic() < deadline:
-        model.put("churn", 60000)
+        model.put("churn", 900000)
     assert s.faults.hits > 0
     for i in range(20):
         model.put(f"meanwhile-{i}", 1000)
@@ -213,12 +214,12 @@ def fill_with_a_file(folder):
                 if f.write(block) < len(block):
                     break
         except OSError as e:
-            assert e.errno == 28
+            assert e.errno == errno.ENOSPC
         try:
             while f.write(block[:4096]) == 4096:
                 pass
         except OSError as e:
-            assert e.errno == 28
+            assert e.errno == errno.ENOSPC
     return path
 
 
@@ -284,11 +285,11 @@ def test_many_writers_meet_the_end_of_the_disk(server_on):
 
     def work(number, model):
         try:
-            for i in range(400):
+            for i in range(60):
                 if stop.is_set():
                     return
                 key = f"w{number}/{i % 40}"
-                if model.put(key, (300, 20000, 150000, 1 << 20, 4 << 20)[(i * 7 + number) % 5]) or i % 2:
+                if model.put(key, (300, 20000, 150000, 1 << 20, 3 << 20)[(i * 7 + number) % 5]) or i % 2:
                     continue
                 model.delete(key)
         except Exception as e:
