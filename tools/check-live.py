@@ -39,7 +39,7 @@ def words(text):
 
 
 def findings():
-    sources = {p: read(p) for p in sorted(SRC.rglob("*.[chS]"))}
+    sources = {p: read(p) for p in sorted([*SRC.rglob("*.[chS]"), *SRC.rglob("*.cc")])}
     code = {p: set(words(t)) for p, t in sources.items()}
 
     def used(word, outside):

@@ -158,16 +158,31 @@ def test_the_index_meets_a_full_disk(faulty_server):
     """RocksDB cannot write its tables: whatever it makes of it, when space returns so do writes."""
     s = faulty_server(log_size="16MiB", inline_max="1MiB")
     model = fill_some(s)
+    model.s3 = s.client(read_timeout=2 * PATIENCE)
     s.faults.fail_all(errno.ENOSPC, who=INDEX)
-    # Overwriting turns the log over; its collection asks the index to write what it has in memory.
-    deadline = time.monotonic() + PATIENCE
-    while s.faults.hits == 0 and time.monotonic() < deadline:
-        model.put("churn", 900000)
-    assert s.faults.hits > 0
-    for i in range(20):
-        model.put(f"meanwhile-{i}", 1000)
-    model.verify()
-    s.faults.off()
+    stop, failures = threading.Event(), []
+
+    def churn():
+        """Turns the log over; its collection asks the index to write what it has in memory."""
+        try:
+            while not stop.is_set():
+                model.put("churn", 900000)
+        except Exception as e:
+            failures.append(e)
+
+    # A commit that the index stops half-way waits until there is space: it is not refused, so it hangs meanwhile.
+    writer = threading.Thread(target=churn)
+    writer.start()
+    try:
+        eventually(lambda: s.faults.hits > 0 or failures)
+        eventually(lambda: ready(s)[0] == 503 or failures)
+        assert s.client().get_object(Bucket=BUCKET, Key="before-2")["Body"].read() == model.objects["before-2"]
+    finally:
+        s.faults.off()
+        stop.set()
+        writer.join(3 * PATIENCE)
+    assert not writer.is_alive() and not failures, failures
+    model.refused.discard("churn")
     recovered(s, model, "after")
 
 
