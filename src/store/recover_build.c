@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "store/recover_int.h"
+#include "sys/sys.h"
 
 #define BATCH      1000u
 #define TELL_EVERY 1024u
@@ -44,6 +45,13 @@ static void plan_gap(void *arg, uint64_t first, uint64_t last)
     buf_fmt(&p->gaps, "commits %llu to %llu are lost\n", (unsigned long long)first, (unsigned long long)last);
 }
 
+static void plan_lost_end(struct plan *p, uint64_t last)
+{
+    plan_gap(p, p->last + 1, last);
+    p->last = last;
+    p->r->damaged = true;
+}
+
 static void plan_damage(void *arg, const char *line)
 {
     struct plan *p = arg;
@@ -59,11 +67,7 @@ static err plan(struct recover *r, struct plan *p, uint64_t from, bool say, char
     err e = history_read(r->o->dir, r->e->super.store_id, r->log, from, &h, &p->last, why);
     /* What was acknowledged when it was closed in order, and is nowhere now. */
     uint64_t clean = r->e->super.clean_seq;
-    if (!e && clean > p->last) {
-        plan_gap(p, p->last + 1, clean);
-        p->last = clean;
-        r->damaged = true;
-    }
+    if (!e && clean > p->last) plan_lost_end(p, clean);
     return e;
 }
 
@@ -72,6 +76,9 @@ static err plan(struct recover *r, struct plan *p, uint64_t from, bool say, char
 static err open_old(struct recover *r, struct view **v)
 {
     char path[4096], why[512];
+    struct stat st;
+    recover_path(r, "index/CURRENT", path);
+    if (sys->stat(path, &st) < 0) return ERR_NOT_FOUND; /* or RocksDB would make the folder */
     recover_path(r, "index", path);
     struct view_options vo = {.dir = path, .cache = r->e->o.index_cache, .discard = true, .must_exist = true};
     return view_open(&vo, v, why);
@@ -83,22 +90,28 @@ static enum idx_step read_over(void *arg, struct str key, struct str value, uint
     return IDX_NEXT;
 }
 
-/* The commit that a readable old index has reached; 0: none, or it has damage of its own. */
-static uint64_t old_index_reaches(struct recover *r)
+struct old_index {
+    uint64_t applied; /* the commit that it has reached; 0: not known */
+    bool whole;       /* all of it can be read */
+};
+
+/* Whether it is whole is looked at only where that matters: when history does not say all that it says. */
+static struct old_index look_at_old(struct recover *r, const struct plan *p)
 {
+    struct old_index old = {0};
     struct view *v = NULL;
     struct view_pin pin;
     char key[INNER_KEY_MAX];
-    uint64_t applied = 0;
-    if (open_old(r, &v) != ERR_OK) return 0;
-    struct idx_range all = {STR(""), STR_NONE, false};
-    if (view_scan(v, &all, true, read_over, NULL) == ERR_OK &&
-        view_get(v, inner_key(key, INNER_APPLIED, 0), &pin) == ERR_OK) {
-        applied = pin.seq;
+    if (open_old(r, &v) != ERR_OK) return old;
+    if (view_get(v, inner_key(key, INNER_APPLIED, 0), &pin) == ERR_OK) {
+        old.applied = pin.seq;
         view_unpin(&pin);
     }
+    struct idx_range all = {STR(""), STR_NONE, false};
+    bool needed = old.applied && (p->lost || old.applied > p->last);
+    old.whole = needed && view_scan(v, &all, true, read_over, NULL) == ERR_OK;
     view_close(v);
-    return applied;
+    return old;
 }
 
 static void settle_plan(struct recover *r, const struct plan *p, uint64_t from)
@@ -121,20 +134,23 @@ static bool log_refused(struct recover *r)
 
 err recover_plan(struct recover *r, char why[512])
 {
-    struct plan a, b;
+    struct plan a, b = {0};
+    struct old_index old = {0};
     err e = plan(r, &a, 0, true, why);
-    uint64_t old = !e && a.lost ? old_index_reaches(r) : 0;
-    if (!e && old) e = plan(r, &b, old, false, why);
-    if (!e && old && b.lost < a.lost) {
+    if (!e) old = look_at_old(r, &a);
+    if (!e && old.whole) e = plan(r, &b, old.applied, false, why);
+    /* The index says that there were commits which neither archive nor log have. */
+    if (!e && old.applied > a.last) plan_lost_end(&a, old.applied);
+    if (!e && old.whole && b.lost < a.lost) {
         recover_line(
             r, "the old index is whole and reaches commit %llu: it is used where archive and log have holes",
-            (unsigned long long)old);
-        settle_plan(r, &b, old);
+            (unsigned long long)old.applied);
+        settle_plan(r, &b, old.applied);
     } else if (!e) {
         settle_plan(r, &a, 0);
     }
     buf_free(&a.gaps);
-    if (old) buf_free(&b.gaps);
+    buf_free(&b.gaps);
     r->damaged = r->damaged || r->out->lost_records;
     r->log_damaged = log_refused(r);
     /* A store that never had a commit has no log, and needs none. */

@@ -318,6 +318,69 @@ static void test_lost_archive(void **state)
     assert_int_equal(shop_kept(), SHOP_ROUNDS);
 }
 
+static void last_segment(char path[256])
+{
+    struct names_of f = names_in("log", ".log");
+    char name[128];
+    ASSERT(f.n > 0);
+    for (unsigned i = 0; i < f.n; i++)
+        if (strncmp(f.name[i], "free-", 5) != 0) snprintf(name, sizeof name, "log/%s", f.name[i]);
+    dir_path(name, path);
+}
+
+/* As a crash leaves it: nothing but the index says how far the log went. */
+static void forget_clean_end(void)
+{
+    struct super s;
+    char why[512];
+    ASSERT(super_load(engine_dir, true, &s, why) == ERR_OK);
+    s.clean_seq = 0;
+    ASSERT(super_save(engine_dir, &s, why) == ERR_OK);
+}
+
+/* The last segment is gone, and no orderly close told where the log ended. The index has seen it: its entries
+ * come back, what it says are bodies in that segment is lost, and said. */
+static void test_lost_last_segment(void **state)
+{
+    (void)state;
+    char path[256], why[512];
+    struct store s;
+    forget_clean_end();
+    last_segment(path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(engine_dir_try(&s, false, why), ERR_CORRUPT);
+    struct recover_report r = recover_run();
+    assert_true(says(&r, "the old index is whole"));
+    assert_true(says(&r, "were in the log and are lost"));
+    assert_true(r.lost_records > 0 && r.salvaged == 0);
+    buf_free(&r.lines);
+    struct check_report c = check_run(false, true);
+    assert_true(c.missing_blobs > 0 && c.log_errors == 0 && c.bad_records == 0 && c.wrong_counters == 0);
+    buf_free(&c.lines);
+    assert_true(shop_kept() >= SHOP_ROUNDS / 2);
+}
+
+/* The same, and the index cannot be read to its end: that commits are lost is said all the same. */
+static void test_lost_last_segment_and_index_damaged(void **state)
+{
+    (void)state;
+    char path[256], name[128];
+    forget_clean_end();
+    last_segment(path);
+    assert_int_equal(unlink(path), 0);
+    struct names_of f = names_in("index", ".sst");
+    assert_true(f.n > 0);
+    snprintf(name, sizeof name, "index/%s", f.name[0]);
+    dir_path(name, path);
+    engine_flip(path, 2000);
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records > 0 && says(&r, "are lost"));
+    buf_free(&r.lines);
+    struct check_report c = check_run(false, true);
+    assert_true(c.log_errors == 0 && c.bad_records == 0 && c.wrong_counters == 0);
+    buf_free(&c.lines);
+}
+
 /* Archive and index are gone: extents give back what the log does not say. */
 static void test_lost_archive_and_index(void **state)
 {
@@ -444,6 +507,8 @@ int main(int argc, char **argv)
         TEST(test_crashes_with_damaged_log),
         TEST(test_errors),
         TEST(test_lost_archive),
+        TEST(test_lost_last_segment),
+        TEST(test_lost_last_segment_and_index_damaged),
         TEST(test_lost_archive_and_index),
         TEST(test_deleted_stays_deleted),
         TEST(test_deleted_stays_deleted_without_log),
