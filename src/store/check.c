@@ -3,6 +3,7 @@
 #include "store/check_int.h"
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "sys/sys.h"
 
 #include <stdarg.h>
 
@@ -154,23 +155,38 @@ static err run(struct check *c, char why[512])
     return e;
 }
 
+/* So damaged that it cannot be opened is a finding, not a failure to look. */
+static err check_refused(struct check *c, const char *why)
+{
+    c->r->log_errors++;
+    check_finding(c, "the store cannot be opened: %s", why);
+    return ERR_OK;
+}
+
+/* A folder without a superblock is a damaged store if it has a log, and else none at all. */
+static err check_no_super(struct check *c, char why[512])
+{
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%.4000s/log", c->o->dir);
+    snprintf(why, 512, "%.400s is not a data directory: it has no ingot.super", c->o->dir);
+    if (sys->stat(path, &st) < 0) return ERR_NOT_FOUND;
+    return check_refused(c, "ingot.super is missing; run: ingot recover");
+}
+
 err engine_check(const struct check_options *o, struct check_report *out, char why[512])
 {
     struct check c = {.o = o, .r = out};
     struct super s;
     *out = (struct check_report){0};
     buf_init(&out->lines, 0);
-    snprintf(why, 512, "%.400s is not a data directory: it has no ingot.super", o->dir);
     err e = super_load(o->dir, o->repair, &s, why);
+    if (e == ERR_NOT_FOUND) return check_no_super(&c, why);
+    if (e == ERR_CORRUPT) return check_refused(&c, why);
     if (e) return e;
     struct engine_options eo = {.dir = o->dir, .progress = o->progress, .read_only = !o->repair};
     e = engine_open(&eo, &c.store, why);
-    if (e == ERR_CORRUPT) {
-        /* So damaged that it cannot be opened is a finding, not a failure to look. */
-        out->log_errors++;
-        check_finding(&c, "the store cannot be opened: %s", why);
-        return ERR_OK;
-    }
+    if (e == ERR_CORRUPT) return check_refused(&c, why);
     if (e) return e;
     c.e = engine_of(&c.store);
     snprintf(why, 512, "the check of %.400s could not be completed", o->dir);

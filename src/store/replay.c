@@ -181,6 +181,8 @@ err engine_replay(struct engine *e, bool clean, uint64_t clean_seq, char why[512
     if (!r) atomic_store(&e->visible, log_next_seq(e->log) - 1);
     if (!r && !e->o.read_only) r = tell_live(e);
     if (!r && !clean && !e->o.read_only) r = extents_scan(e->extents, true, free_unknown, NULL, e);
+    if (r == ERR_CORRUPT && !why[0])
+        snprintf(why, 512, "the index in %.200s is damaged; it can be rebuilt: ingot recover", e->dir);
     if (r && !why[0]) snprintf(why, 512, "the store in %.300s cannot be opened: %s", e->dir, err_name(r));
     return r;
 }
