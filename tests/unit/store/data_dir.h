@@ -288,6 +288,13 @@ static inline void dir_drop(const char *name)
     nftw(path, engine_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static inline void dir_copy(const char *from, const char *to)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf %s && cp -a %s %s", to, from, to);
+    ASSERT(system(command) == 0);
+}
+
 struct names_of {
     const char *suffix;
     char name[64][64];

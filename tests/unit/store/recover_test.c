@@ -1,6 +1,6 @@
 /* Recovery: the index made again is the index that was, entry by entry, whatever happened on the way; after
  * damage, all that the rest still says. */
-#include "data_dir.h"
+#include "plant.h"
 
 static int setup(void **state)
 {
@@ -33,15 +33,6 @@ static unsigned dirs_like(const char *prefix)
     unsigned n = 0;
     for (unsigned i = 0; i < f.n; i++) n += strncmp(f.name[i], prefix, strlen(prefix)) == 0;
     return n;
-}
-
-static void recovers_without_loss(void)
-{
-    struct recover_report r = recover_run();
-    if (r.lost_records || r.salvaged) fprintf(stderr, "%.*s", STR_FMT(buf_view(&r.lines)));
-    assert_true(r.lost_records == 0 && r.salvaged == 0);
-    assert_true(r.entries > 150 && r.blobs > 100 && r.extents > 50);
-    buf_free(&r.lines);
 }
 
 /* ---- whole archive and log ---- */
@@ -139,140 +130,6 @@ static void test_lost_superblock(void **state)
     shop_close(&w);
     assert_int_equal(shop_kept(), SHOP_ROUNDS);
     check_clean();
-}
-
-/* ---- a crash, or an error, at any call of recovery ---- */
-
-static struct sys_ops dying;
-static uint64_t calls_left;
-
-static void tick(void)
-{
-    if (calls_left-- == 0) _exit(0);
-}
-static int dying_rename(const char *from, const char *to)
-{
-    tick();
-    return sys_real.rename(from, to);
-}
-static int dying_fsync_dir(const char *path)
-{
-    tick();
-    return sys_real.fsync_dir(path);
-}
-static int dying_open(const char *path, int flags, unsigned mode)
-{
-    tick();
-    return sys_real.open(path, flags, mode);
-}
-static ssize_t dying_pwrite(int fd, const void *p, size_t n, uint64_t off)
-{
-    tick();
-    return sys_real.pwrite(fd, p, n, off);
-}
-static int dying_unlink(const char *path)
-{
-    tick();
-    return sys_real.unlink(path);
-}
-
-static void recover_and_die(uint64_t k)
-{
-    calls_left = k;
-    dying = sys_real;
-    dying.rename = dying_rename;
-    dying.fsync_dir = dying_fsync_dir;
-    dying.open = dying_open;
-    dying.pwrite = dying_pwrite;
-    dying.unlink = dying_unlink;
-    sys = &dying;
-    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry};
-    struct recover_report r;
-    char why[512];
-    engine_recover(&o, &r, why);
-    _exit(7); /* it came to its end */
-}
-
-/* Ends with the k-th call. false: there were not so many. */
-static bool recover_dies_at(uint64_t k)
-{
-    int code = in_process("die", k);
-    ASSERT(code == 0 || code == 7);
-    return code == 0;
-}
-
-static void copy_dir(const char *from, const char *to)
-{
-    char command[256];
-    snprintf(command, sizeof command, "rm -rf %s && cp -a %s %s", to, from, to);
-    ASSERT(system(command) == 0);
-}
-
-/* plant: NULL, or damage that recovery mends. In each round a fresh copy of the same directory. */
-static void crashes_everywhere(void (*plant)(void), uint64_t step)
-{
-    struct buf before;
-    char original[64], copy[64];
-    snprintf(original, sizeof original, "%s", engine_dir);
-    snprintf(copy, sizeof copy, "%.50s-copy", engine_dir);
-    index_read(&before);
-    if (plant) plant();
-    bool more = true;
-    uint64_t rounds = 0;
-    for (uint64_t k = 0; more; k += step * FEWER) {
-        copy_dir(original, copy);
-        snprintf(engine_dir, sizeof engine_dir, "%s", copy);
-        more = recover_dies_at(k);
-        recover_dies_at(k + step); /* and again, before it ends */
-        recovers_without_loss();
-        ASSERT(shop_kept() == SHOP_ROUNDS);
-        check_clean();
-        rounds++;
-        snprintf(engine_dir, sizeof engine_dir, "%s", original);
-    }
-    copy_dir(original, copy);
-    engine_dir_remove();
-    ASSERT(rename(copy, original) == 0);
-    recovers_without_loss();
-    if (!plant) index_same(&before);
-    buf_free(&before);
-    print_message("%llu crashes\n", (unsigned long long)rounds);
-    assert_true(rounds > 10 / FEWER);
-}
-
-static void test_crashes(void **state)
-{
-    (void)state;
-    crashes_everywhere(NULL, 1);
-}
-
-static void drop_archive(void)
-{
-    dir_drop("archive");
-}
-
-static void test_crashes_with_damaged_archive(void **state)
-{
-    (void)state;
-    crashes_everywhere(drop_archive, 2);
-}
-
-/* In a segment that is not the last, so that it is not taken for a torn tail. */
-static void flip_old_segment(void)
-{
-    struct names_of f = names_in("log", ".log");
-    unsigned first = 0;
-    while (strncmp(f.name[first], "free-", 5) == 0) first++;
-    char path[256], name[128];
-    snprintf(name, sizeof name, "log/%s", f.name[first]);
-    dir_path(name, path);
-    engine_flip(path, 4096 + 70);
-}
-
-static void test_crashes_with_damaged_log(void **state)
-{
-    (void)state;
-    crashes_everywhere(flip_old_segment, 3);
 }
 
 static void test_errors(void **state)
@@ -495,16 +352,12 @@ int main(int argc, char **argv)
     log_setup(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT, -1);
     if (is_role(argc, argv, "load", &number)) crashing_load();
     if (is_role(argc, argv, "delete", &number)) delete_under_reader();
-    if (is_role(argc, argv, "die", &number)) recover_and_die(number);
     const struct CMUnitTest tests[] = {
         TEST(test_deleted_index),
         TEST(test_old_index_is_set_aside),
         TEST(test_with_a_snapshot),
         TEST(test_after_a_crash),
         TEST(test_lost_superblock),
-        TEST(test_crashes),
-        TEST(test_crashes_with_damaged_archive),
-        TEST(test_crashes_with_damaged_log),
         TEST(test_errors),
         TEST(test_lost_archive),
         TEST(test_lost_last_segment),

@@ -98,13 +98,6 @@ static void write_file(const char *path, struct str s)
     ASSERT(f && fwrite(s.p, 1, s.n, f) == s.n && fclose(f) == 0);
 }
 
-static void copy_dir(const char *from, const char *to)
-{
-    char command[256];
-    snprintf(command, sizeof command, "rm -rf %s && cp -a %s %s", to, from, to);
-    ASSERT(system(command) == 0);
-}
-
 /* Two lists: what can be asked, and what uploads in progress give when they are completed. */
 static void write_catalogs(void)
 {
@@ -119,7 +112,7 @@ static void write_catalogs(void)
     buf_free(&cat);
     snprintf(original, sizeof original, "%s", engine_dir);
     snprintf(engine_dir, sizeof engine_dir, "%.50s-copy", original);
-    copy_dir(original, engine_dir);
+    dir_copy(original, engine_dir);
     open_small(&w);
     catalog_write(&w, &cat, true);
     shop_close(&w);
@@ -336,7 +329,7 @@ static void hit(const char *original, const struct target *t, uint64_t at, enum 
 {
     char copy[64];
     snprintf(copy, sizeof copy, "%.50s-copy", original);
-    copy_dir(original, copy);
+    dir_copy(original, copy);
     snprintf(engine_dir, sizeof engine_dir, "%s", copy);
     if (damage(t, at, how)) {
         bool log = is_kind(t, "log seg"), bytes = log || is_kind(t, "extents");
