@@ -94,6 +94,14 @@ err api_rule_delete_objects(struct api_request *rq, struct iam_needs *n)
     return ERR_OK;
 }
 
+void api_need_delete_key(const struct api_request *rq, struct str key, struct str version,
+                         struct iam_needs *n)
+{
+    need(n, version.n ? "s3:DeleteObjectVersion" : "s3:DeleteObject", rq->bucket, key, version);
+    if (has_header(rq, "x-amz-bypass-governance-retention"))
+        need(n, "s3:BypassGovernanceRetention", rq->bucket, key, STR_NONE);
+}
+
 /* ---- object ---- */
 
 err api_rule_put_object(struct api_request *rq, struct iam_needs *n)

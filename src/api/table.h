@@ -29,6 +29,10 @@ err api_table_check(const struct api_row *rows, size_t n, char why[160]);
 /* Fill scope, bucket, key, params and op from the exchange. domains: virtual-host style under these. */
 err api_route(struct api_request *rq, const struct str *domains, size_t ndomains);
 
+/* What one key of DeleteObjects needs, besides what the row's rule asked. */
+void api_need_delete_key(const struct api_request *rq, struct str key, struct str version,
+                         struct iam_needs *n);
+
 /* Names that S3's rules allow but that this server keeps to itself or AWS reserves. */
 bool api_bucket_reserved(struct str name);
 

@@ -3,6 +3,7 @@
 import pytest
 
 from hostile import error_of, raw, refused  # noqa: F401
+from rawsign import quote
 
 op = pytest.mark.op
 
@@ -242,3 +243,105 @@ def test_version_markers(raw, bucket):
     refused(raw.call("GET", f"/{bucket}?versions&key-marker=k&version-id-marker="), 400, "InvalidArgument")
     refused(raw.call("GET", f"/{bucket}?versions&key-marker=k&version-id-marker=" + "v" * 100), 400, "InvalidArgument")
     assert raw.call("GET", f"/{bucket}?versions&key-marker=k").status == 200
+
+
+@op("ListObjectVersions")
+@pytest.mark.parametrize("prefix,delimiter", [("", ""), ("", "/"), ("d/", "/"), ("", "ab"), ("e", "e")])
+def test_pages_of_versions(s3, bucket, prefix, delimiter):
+    """Every page size gives the same entries, each once, with markers that are sent back as they came."""
+    s3.put_object(Bucket=bucket, Key="d/null", Body=b"x")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "d/1", "d/2", "d/null", "e", "e", "e e+\u00fc", "xab1", "xab2", "z"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    for key in ("d/1", "e", "z"):
+        s3.delete_object(Bucket=bucket, Key=key)
+
+    def entries(page):
+        both = page.get("Versions", []) + page.get("DeleteMarkers", [])
+        return [(v["Key"], v["VersionId"]) for v in both] + [(p["Prefix"], None) for p in page.get("CommonPrefixes", [])]
+
+    how = {"Bucket": bucket, "Prefix": prefix, **({"Delimiter": delimiter} if delimiter else {})}
+    whole = s3.list_object_versions(**how)
+    assert not whole["IsTruncated"] and "NextKeyMarker" not in whole
+    want = entries(whole)
+    assert len(set(want)) == len(want)
+    for size in (1, 2, 3, 1000):
+        got, more, keys = [], {}, []
+        while True:
+            page = s3.list_object_versions(MaxKeys=size, **how, **more)
+            now = entries(page)
+            assert len(now) <= size and page["MaxKeys"] == size
+            got += now
+            keys += [k for k, _ in now]
+            if not page["IsTruncated"]:
+                break
+            assert len(now) == size and len(got) < 50
+            more = {"KeyMarker": page["NextKeyMarker"]}
+            if "NextVersionIdMarker" in page:  # none behind a common prefix
+                more["VersionIdMarker"] = page["NextVersionIdMarker"]
+        assert sorted(got, key=str) == sorted(want, key=str)
+        if size == 1:
+            assert keys == sorted(keys)
+    # A key marker alone passes all versions of that key.
+    after = s3.list_object_versions(KeyMarker="e", **how)
+    assert all(k > "e" for k, _ in entries(after)) and ("z", None) not in entries(after)
+
+
+@op("ListObjectVersions")
+@op("ListMultipartUploads")
+@op("ListParts")
+def test_sizes_of_other_pages(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    up = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    s3.upload_part(Bucket=bucket, Key="k", UploadId=up, PartNumber=1, Body=b"x")
+    for target, name, element, entry in ((f"/{bucket}?versions&", "max-keys", "MaxKeys", b"<Version>"),
+                                         (f"/{bucket}?uploads&", "max-uploads", "MaxUploads", b"<Upload>"),
+                                         (f"/{bucket}/k?uploadId={up}&", "max-parts", "MaxParts", b"<Part>")):
+        r = raw.call("GET", f"{target}{name}=0")
+        assert r.status == 200 and r.field(element) == "0" and entry not in r.body, r
+        if name != "max-parts":
+            assert r.field("IsTruncated") == "false"
+        assert raw.call("GET", f"{target}{name}=4000").field(element) == "1000"
+        assert raw.call("GET", f"{target}{name}=").field(element) == "1000"
+        for bad, text in (("-1", f"Argument {name} must be an integer between 0 and 2147483647"),
+                          ("x", f"Provided {name} not an integer or within integer range"),
+                          ("2147483648", f"Provided {name} not an integer or within integer range")):
+            r = raw.call("GET", f"{target}{name}={bad}")
+            refused(r, 400, "InvalidArgument")
+            assert (r.field("Message"), r.field("ArgumentName"), r.field("ArgumentValue")) == (text, name, bad)
+
+
+@op("ListObjectsV2")
+@op("ListObjectVersions")
+@op("ListMultipartUploads")
+def test_encoding_of_names_everywhere(raw, s3, bucket):
+    for key in ("a b/\u00fc", "a b/\u00fc2", "a+1", "a\x01"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        # not by boto3, which cannot read an answer that names a control character
+        assert raw.call("POST", f"/{bucket}/{quote(key)}?uploads").status == 200
+    common = "encoding-type=url&prefix=a&delimiter=%2F"
+    r = raw.call("GET", f"/{bucket}?list-type=2&{common}&start-after=a%20")
+    assert b"<StartAfter>a%20</StartAfter>" in r.body and b"<Prefix>a%20b/</Prefix>" in r.body
+    for query in (f"list-type=2&{common}", f"versions&{common}", f"uploads&{common}", common):
+        r = raw.call("GET", f"/{bucket}?{query}")
+        assert r.field("EncodingType") == "url" and b"<Delimiter>/</Delimiter>" in r.body, r
+        assert b"<Prefix>a</Prefix>" in r.body and b"<Prefix>a%20b/</Prefix>" in r.body, r
+        assert b"<Key>a%2B1</Key>" in r.body and b"<Key>a%01</Key>" in r.body, r
+    for query, marker in (("versions&key-marker=a%20b%2F", "KeyMarker"), ("uploads&key-marker=a%20b%2F", "KeyMarker"),
+                          ("marker=a%20b%2F", "Marker")):
+        r = raw.call("GET", f"/{bucket}?{query}&encoding-type=url&max-keys=1&max-uploads=1&delimiter=2")
+        assert r.field(marker) == "a%20b/", r
+        assert r.field("NextMarker" if marker == "Marker" else "NextKeyMarker") == "a%20b/%C3%BC", r
+
+
+@op("ListObjects")
+@op("ListObjectsV2")
+def test_delimiters_of_several_characters(s3, bucket):
+    for key in ("a::1", "a::2", "a:b", "::c", "x::::y", "d:"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    for call in (s3.list_objects, s3.list_objects_v2):
+        assert names(call(Bucket=bucket, Delimiter="::")) == (["a:b", "d:"], ["::", "a::", "x::"])
+        assert names(call(Bucket=bucket, Delimiter="::", Prefix="::")) == (["::c"], [])
+        assert names(call(Bucket=bucket, Delimiter="::", Prefix="x::")) == ([], ["x::::"])
+        assert names(call(Bucket=bucket, Delimiter="::", Prefix=":")) == (["::c"], [])  # ":c" behind the prefix: no delimiter
+        assert names(call(Bucket=bucket, Delimiter="not in any")) == (sorted(["a::1", "a::2", "a:b", "::c", "x::::y", "d:"]), [])

@@ -47,9 +47,8 @@ static err delete_one(struct api_request *rq, struct deletion *d)
     if (e) return e;
     if (in->key.n > OBJ_KEY_MAX) return ERR_KEY_TOO_LONG;
     if (in->version_id.n > OBJ_VERSION_ID_MAX) return ERR_NO_SUCH_VERSION;
-    struct iam_needs needs = {.n = 1};
-    needs.v[0] = (struct iam_need){in->version_id.n ? "s3:DeleteObjectVersion" : "s3:DeleteObject",
-                                   in->bucket, in->key, in->version_id};
+    struct iam_needs needs = {.n = 0};
+    api_need_delete_key(rq, in->key, in->version_id, &needs);
     e = iam_allow(rq->who, &needs);
     return e ? e : obj_delete(rq->objects, rq->arena, in, &d->out);
 }

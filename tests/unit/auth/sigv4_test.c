@@ -1,4 +1,5 @@
 /* SigV4: the examples of AWS's documentation, and every way to be wrong. */
+#include "auth/internal.h"
 #include "unit/auth/fake_request.h"
 
 #include <setjmp.h>
@@ -427,6 +428,38 @@ static void bad_settings_are_refused(void **state)
     assert_int_equal(auth_new(&o, &a), ERR_INVALID_SETTING);
 }
 
+/* A cached key is the one of its secret, day, region and service, also after others took its place. */
+static void signing_keys_are_cached_per_day_and_scope(void **state)
+{
+    static const char *const days[] = {"20130524", "20130525", "20230101"};
+    static const char *const regions[] = {"us-east-1", "us-east-2", "eu-west-1", "x"};
+    static const char *const services[] = {"s3", "sts"};
+    struct auth_key keys[12];
+    char secrets[12][16];
+    struct signing_cache *shared = signing_cache_new();
+    (void)state;
+    assert_non_null(shared);
+    for (unsigned i = 0; i < 12; i++) {
+        snprintf(secrets[i], sizeof secrets[i], "secret-%u", i);
+        keys[i] = (struct auth_key){.access_key = STR("AK"), .secret_key = str_c(secrets[i])};
+    }
+    for (unsigned n = 0; n < 3 * 12 * 24; n++) { /* thrice around: more scopes than the cache has room for */
+        uint8_t got[32], again[32], want[32];
+        const struct auth_key *k = &keys[n % 12];
+        struct str day = str_c(days[n / 12 % 3]), region = str_c(regions[n / 36 % 4]),
+                   service = str_c(services[n / 144 % 2]);
+        struct signing_cache *fresh = signing_cache_new();
+        assert_non_null(fresh);
+        signing_key(fresh, k, day, region, service, want);
+        signing_key(shared, k, day, region, service, got);
+        signing_key(shared, k, day, region, service, again);
+        assert_memory_equal(got, want, 32);
+        assert_memory_equal(again, want, 32);
+        signing_cache_free(fresh);
+    }
+    signing_cache_free(shared);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -457,6 +490,7 @@ int main(void)
         T(without_a_signature),
         T(identities_are_found_by_id),
         cmocka_unit_test(bad_settings_are_refused),
+        cmocka_unit_test(signing_keys_are_cached_per_day_and_scope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

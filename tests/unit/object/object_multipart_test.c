@@ -1,6 +1,7 @@
 /* Multipart uploads. The world's least part size is 100 bytes. */
 #include "multi.h"
 #include "object/upload_int.h"
+#include "object/upload_int.h"
 
 static void test_main_path(void **state)
 {
@@ -278,6 +279,94 @@ static void test_many_parts(void **state)
     world_end(&w);
 }
 
+struct planting {
+    struct vid id;
+    unsigned first, n;
+    uint64_t size, blob;
+};
+
+/* Each claims that its size lies in the one small blob there is. */
+static err plant_parts(struct mut *m, void *arg)
+{
+    const struct planting *p = arg;
+    struct obj_checksums sums = {.bits = HASH_BIT(HASH_CRC64NVME)};
+    struct piece piece = {.blob = p->blob, .len = p->size};
+    struct rec r = {.kind = REC_PART, .size = p->size};
+    err e = ERR_OK;
+    r.f[REC_SUMS] = sums_encode(m->a, &sums);
+    r.f[REC_PIECES] = pieces_encode(m->a, &piece, 1);
+    version_stamp(&r);
+    for (unsigned i = 0; i < p->n && !e; i++) {
+        mut_ref(m, p->blob, 1);
+        e = upload_put_part(m, &p->id, p->first + i, &r);
+    }
+    return e;
+}
+
+static struct str big_upload(struct world *w, const char *key, unsigned n, uint64_t size)
+{
+    struct str id = up_new(w, key);
+    struct memory_store *m = CONTAINER(w->store.idx, struct memory_store, idx);
+    struct planting p = {.size = size, .blob = get_be64(memory_map_seek(m->blob_map, STR(""))->key.p)};
+    CHECK(vid_parse(id, &p.id));
+    for (p.first = 1; p.first <= n; p.first += p.n) {
+        p.n = n + 1 - p.first < 500 ? n + 1 - p.first : 500;
+        CHECK(mut_run(w->o, STR("bkt"), plant_parts, &p, NULL) == ERR_OK);
+    }
+    return id;
+}
+
+/* The largest object that parts make: 10,000 of 5 GiB, which AWS calls 50 TB. Its arithmetic, not its bytes.
+ */
+static void test_fifty_terabytes(void **state)
+{
+    (void)state;
+    enum { PARTS = OBJ_PART_MAX_NUMBER };
+    const uint64_t size = PARTS * OBJ_PART_MAX_SIZE;
+    struct world w;
+    struct obj_info i;
+    struct obj_get_out g;
+    world_begin(&w);
+    mk(&w, "bkt");
+    put(&w, "bkt", "a", "the one blob");
+    struct upload_complete_part *list = arena_alloc(w.a, PARTS * sizeof *list);
+    for (unsigned n = 0; n < PARTS; n++) {
+        list[n].number = n + 1;
+        list[n].etag = STR("00000000000000000000000000000000");
+    }
+    struct str id = big_upload(&w, "big", PARTS, OBJ_PART_MAX_SIZE);
+    assert_int_equal(up_done(&w, "big", id, list, PARTS, &i), ERR_OK);
+    assert_true(i.size == size && size > UINT64_C(50000000000000) && i.parts == PARTS);
+    struct obj_get_in in = {.bucket = STR("bkt"), .key = STR("big"), .head = true, .part_number = PARTS};
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_OK);
+    assert_true(g.partial && g.part_count == PARTS && g.length == OBJ_PART_MAX_SIZE &&
+                g.first == size - OBJ_PART_MAX_SIZE);
+    in.part_number = 0;
+    in.range = STR("bytes=49999999999999-50000000000001");
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_OK);
+    assert_true(g.partial && g.first == UINT64_C(49999999999999) && g.length == 3 && g.info.size == size);
+    in.range = STR("bytes=-1");
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_OK);
+    assert_true(g.first == size - 1 && g.length == 1);
+    in.range = arena_fmt(w.a, "bytes=%llu-", (unsigned long long)size);
+    assert_int_equal(obj_get(w.o, w.a, &in, &g), ERR_INVALID_RANGE);
+    struct obj_list_in li = {.bucket = STR("bkt"), .prefix = STR("big"), .max = 10};
+    struct obj_list_out l;
+    assert_int_equal(obj_list(w.o, w.a, &li, &l), ERR_OK);
+    assert_true(l.n == 1 && l.items[0].size == size);
+    struct bucket_info b;
+    assert_int_equal(bucket_get(w.o, w.a, STR("bkt"), &b), ERR_OK);
+    assert_true(b.bytes == size + 12);
+    /* More than an object may have is refused, and nothing of it is there. */
+    id = big_upload(&w, "bigger", 11, OBJ_MAX_SIZE / 10);
+    assert_int_equal(up_done(&w, "bigger", id, list, 11, NULL), ERR_ENTITY_TOO_LARGE);
+    assert_int_equal(up_done(&w, "bigger", id, list, 10, &i), ERR_OK);
+    assert_true(i.size == OBJ_MAX_SIZE / 10 * 10);
+    del(&w, "bkt", "big", STR_NONE);
+    del(&w, "bkt", "bigger", STR_NONE);
+    world_end(&w);
+}
+
 /* A GET that has begun holds all the parts that it will send. */
 static void test_reader_holds_all_parts(void **state)
 {
@@ -446,11 +535,17 @@ static void test_meta_and_versions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_main_path),        cmocka_unit_test(test_bad_lists),
-        cmocka_unit_test(test_resend_and_abort), cmocka_unit_test(test_checksums),
-        cmocka_unit_test(test_many_parts),       cmocka_unit_test(test_reader_holds_all_parts),
-        cmocka_unit_test(test_list_parts),       cmocka_unit_test(test_list_uploads),
-        cmocka_unit_test(test_marks_are_swept),  cmocka_unit_test(test_meta_and_versions),
+        cmocka_unit_test(test_main_path),
+        cmocka_unit_test(test_bad_lists),
+        cmocka_unit_test(test_resend_and_abort),
+        cmocka_unit_test(test_checksums),
+        cmocka_unit_test(test_many_parts),
+        cmocka_unit_test(test_fifty_terabytes),
+        cmocka_unit_test(test_reader_holds_all_parts),
+        cmocka_unit_test(test_list_parts),
+        cmocka_unit_test(test_list_uploads),
+        cmocka_unit_test(test_marks_are_swept),
+        cmocka_unit_test(test_meta_and_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
