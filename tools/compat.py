@@ -38,7 +38,12 @@ header. None is dropped in silence.
   constraint `us-east-1` is accepted there.
 - `If-None-Match` on writes takes ETags besides `*`, and may stand beside `If-Match`.
 - Bodies in `Transfer-Encoding: chunked` without a length are taken, up to what one request may have.
-- `CopyObject` takes sources of any size: bytes are shared, not copied.
+- The copy of a multipart object keeps its parts, its ETag and its checksums: bytes are shared, not copied. AWS makes one part
+  of it, with an ETag of its own.
+- `DELETE` takes `x-amz-if-match-size` and `x-amz-if-match-last-modified-time`, which AWS has for directory buckets alone.
+- User metadata that is not ASCII comes back as an RFC 2047 word of the UTF-8 that was sent; AWS takes the bytes for Latin-1.
+- `If-Range` is honoured, as RFC 9110 wants it.
+- CRC32, CRC32C, CRC64NVME, SHA-1 and SHA-256 are the checksums; those that AWS added later are refused by name.
 - A query parameter without a value that no operation knows is answered by 501 NotImplemented; AWS ignores it.
 - Signature version 2 is refused everywhere.
 """

@@ -288,6 +288,7 @@ def test_response_overrides(s3, raw, bucket):
     assert (r["ContentType"], r["CacheControl"], r["ContentDisposition"], r["ContentEncoding"], r["ContentLanguage"]) == (
         "c/d", "no-store", "attachment", "e", "f")
     assert r["ExpiresString"] == "Tue, 01 Jan 2030 00:00:00 GMT"
+    assert raw.call("GET", f"/{bucket}/k?response-content-type=").headers["content-type"] == "a/b"
     url = raw.presign("GET", f"/{bucket}/k?response-content-type=text%2Fhtml")
     r = raw.get_url(url)
     assert r.headers["content-type"] == "text/html" and r.headers["cache-control"] == "private"

@@ -14,7 +14,7 @@ void s3_set_new_version(struct api_request *rq, struct str version_id)
 static void set_content(struct api_request *rq, const char *header, const char *override, struct str stored)
 {
     struct str v;
-    if (!api_param(rq, override, &v)) v = stored;
+    if (!api_param(rq, override, &v) || v.n == 0) v = stored;
     if (v.n) s3_set(rq, header, v);
 }
 
