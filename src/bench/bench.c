@@ -52,7 +52,7 @@ static void run_phase(struct bench *b, struct phase *p, void (*run)(struct conn 
     p->b = b;
     p->run = run;
     rt_sem_init(&p->done, 0);
-    unsigned n = b->o.connections, left = n;
+    unsigned n = (unsigned)b->o.connections, left = n;
     for (unsigned i = 0; i < n; i++) {
         struct seat *s = malloc(sizeof *s);
         ASSERT(s);
@@ -166,15 +166,15 @@ static void timekeeper(void *arg)
     struct bench *b = arg;
     int64_t warm_end = rt_now() + b->o.warmup_ns;
     while (!b->stop && rt_now() < warm_end) rt_sleep(5 * RT_MS);
-    struct marks m = {rt_now(), own_cpu_us(), b->o.server_pid ? process_cpu_us(b->o.server_pid) : 0};
-    b->measured_from = m.from;
+    struct marks m = {rt_now(), own_cpu_us(), b->o.server_pid ? process_cpu_us((int)b->o.server_pid) : 0};
+    if (!b->measuring) b->measured_from = m.from;
     b->measuring = true;
     while (!b->stop &&
            (b->o.count ? b->started < b->o.count + b->o.connections : rt_now() < m.from + b->o.duration_ns))
         rt_sleep(5 * RT_MS);
     b->run_ns = rt_now() - m.from;
     b->client_cpu_us = own_cpu_us() - m.own;
-    if (b->o.server_pid) b->server_cpu_us = process_cpu_us(b->o.server_pid) - m.server;
+    if (b->o.server_pid) b->server_cpu_us = process_cpu_us((int)b->o.server_pid) - m.server;
     if (!b->o.count) b->measuring = false;
     b->stop = true;
 }
@@ -185,9 +185,7 @@ static void print_presigned(struct bench *b)
     buf_init(&out, 0);
     for (uint64_t id = 0; id < b->o.objects && !out.overflow; id++) {
         char path[1400];
-        int n = snprintf(path, sizeof path, "/%.*s/%.*s%012llx", STR_FMT(b->o.bucket), STR_FMT(b->o.prefix),
-                         (unsigned long long)id);
-        sign_presigned(&b->conns[0].signer, &out, "GET", str_of(path, (size_t)n), 3600);
+        sign_presigned(&b->conns[0].signer, &out, "GET", work_object_path(b, id, path), 3600);
         buf_char(&out, '\n');
     }
     fwrite(out.p, 1, out.n, stdout);
@@ -196,7 +194,7 @@ static void print_presigned(struct bench *b)
 
 static void fail(struct bench *b, const char *what)
 {
-    fprintf(stderr, "ingot bench: %.*s: %s\n", STR_FMT(b->o.endpoint), what);
+    fprintf(stderr, "ingot: bench: %.*s: %s\n", STR_FMT(b->o.endpoint), what);
     b->exit_code = 3;
 }
 
@@ -237,6 +235,8 @@ static void coordinate(void *arg)
     } else if (b->o.presign) {
         print_presigned(b);
     } else if (!b->stop) {
+        b->measured_from = rt_now();
+        b->measuring = b->o.warmup_ns == 0; /* else the first operations would be lost */
         bool ok = rt_spawn(rt_self(), "timekeeper", timekeeper, b);
         ASSERT(ok);
         run_phase(b, &run, measure, "measure", true);
@@ -247,7 +247,7 @@ static void coordinate(void *arg)
     b->stop = false; /* an interrupt ends the measuring, not the cleaning; a second one does */
     if (!b->o.keep && ready) run_phase(b, &tidy, clean, "clean", false);
     if (tidy.failed)
-        fprintf(stderr, "ingot bench: %llu objects could not be removed\n", (unsigned long long)tidy.failed);
+        fprintf(stderr, "ingot: bench: %llu objects could not be removed\n", (unsigned long long)tidy.failed);
     conn_close(&b->conns[0]); /* this loop's own */
     rt_stop(b->rt);
 }
@@ -272,9 +272,10 @@ static bool resolve(struct bench *b)
 
 static bool set_up(struct bench *b)
 {
-    unsigned cores = (unsigned)sysconf(_SC_NPROCESSORS_ONLN), loops = b->o.loops ? b->o.loops : cores;
+    uint64_t cores = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN), loops = b->o.loops ? b->o.loops : cores;
     if (loops > b->o.connections) loops = b->o.connections;
-    struct rt_options ro = {.backend = RT_AUTO, .loops = loops, .max_fibers = b->o.connections + 16};
+    struct rt_options ro = {
+        .backend = RT_AUTO, .loops = (unsigned)loops, .max_fibers = (unsigned)b->o.connections + 16};
     if (!resolve(b)) return false;
     if (rt_new(&ro, &b->rt) != ERR_OK) {
         fail(b, "the runtime could not start");

@@ -18,16 +18,14 @@ extern const char *const bench_op_names[BENCH_OPS];
 
 struct bench_options {
     struct str endpoint, host, region, bucket, prefix, access_key, secret_key, json_file;
-    bool tls, insecure, verify, keep, sign_payload, quiet, presign;
+    bool tls, insecure, no_verify, keep, sign_payload, quiet, presign, virtual_host;
     unsigned mix[BENCH_OPS], mix_sum;
     uint64_t sizes[BENCH_SIZES_MAX];
     unsigned nsizes;
     uint64_t part_size, multipart_size;
-    unsigned connections, loops, list_keys;
-    uint64_t objects, count;
+    uint64_t connections, loops, list_keys, objects, count, server_pid;
     int64_t warmup_ns, duration_ns;
-    int server_pid;
-    char port[8], host_name[256];
+    char port[8], host_name[256], bucket_host[400];
 };
 /* 0: go on; otherwise exit with code - 1 (help: 1). Prints what is wrong in one line. */
 int bench_parse(int argc, char **argv, struct bench_options *o);
@@ -116,6 +114,8 @@ void conn_close(struct conn *c);
 bool work_one(struct conn *c, enum bench_op op); /* false: nothing more to do (keys to delete ran out) */
 bool work_prepare(struct conn *c, uint64_t id);  /* put a prepared object; not measured */
 bool work_remove(struct conn *c, uint64_t id);   /* delete an object; not measured */
+/* Paths as they are sent: below the bucket, or below its own host. */
+struct str work_object_path(const struct bench *b, uint64_t id, char out[1400]);
 bool work_bucket(struct conn *c, char why[160]); /* create the bucket unless it is there */
 
 /* ---- bench.c ---- */

@@ -1,6 +1,6 @@
 /* Command line of `ingot bench`. */
 #include "bench/internal.h"
-#include <getopt.h>
+#include <stddef.h>
 
 const char *const bench_op_names[BENCH_OPS] = {"put", "get", "head", "list", "delete", "multipart"};
 
@@ -11,6 +11,8 @@ static const char help[] =
     "  ingot bench --mix put=1 --size 64MiB --connections 4 --duration 20s\n"
     "  ingot bench --mix put=20,get=70,head=5,list=1,delete=4 --size 1KiB,16KiB,1MiB --json out.json\n"
     "  ingot bench --mix multipart=1 --multipart-size 64MiB --part-size 8MiB --connections 2 --count 50\n"
+    "  ingot bench --endpoint https://s3.example.com --virtual-host --bucket scratch --access-key AK "
+    "--secret-key SK\n"
     "\n"
     "It creates the bucket if it is missing, puts the objects that reads need, warms up, measures, and "
     "removes what it\n"
@@ -21,6 +23,7 @@ static const char help[] =
     "AWS_SECRET_ACCESS_KEY\n"
     "  --region NAME          (us-east-1)\n"
     "  --bucket NAME          (ingot-bench)\n"
+    "  --virtual-host         the bucket in the host name, not in the path\n"
     "  --prefix TEXT          keys start with it: letters, digits, - _ . / (bench/)\n"
     "  --mix OP=WEIGHT,...    of put get head list delete multipart (get=1)\n"
     "  --size SIZE,...        sizes of objects, chosen evenly: 4KiB, 1MiB, 0 (4KiB)\n"
@@ -41,12 +44,6 @@ static const char help[] =
     "  --quiet                no progress line\n"
     "\n"
     "exit code: 0 all well, 1 errors or wrong bytes, 2 a bad option, 3 could not run\n";
-
-static int bad(const char *option, const char *value, const char *allowed)
-{
-    fprintf(stderr, "ingot bench: %s '%s': use %s\n", option, value, allowed);
-    return 3;
-}
 
 /* A number with a unit of the table; false if malformed or over 2^50. */
 struct unit {
@@ -152,68 +149,11 @@ static void defaults(struct bench_options *o)
     o->connections = 64;
     o->warmup_ns = RT_SEC;
     o->duration_ns = 10 * RT_SEC;
-    o->verify = true;
 }
 
-enum {
-    O_ENDPOINT = 256,
-    O_AK,
-    O_SK,
-    O_REGION,
-    O_BUCKET,
-    O_PREFIX,
-    O_MIX,
-    O_SIZE,
-    O_OBJECTS,
-    O_LIST,
-    O_MPSIZE,
-    O_PART,
-    O_CONNS,
-    O_LOOPS,
-    O_WARM,
-    O_DUR,
-    O_COUNT,
-    O_SIGN,
-    O_NOVERIFY,
-    O_KEEP,
-    O_PRESIGN,
-    O_PID,
-    O_INSECURE,
-    O_JSON,
-    O_QUIET,
-    O_HELP
-};
-static const struct option longs[] = {{"endpoint", 1, 0, O_ENDPOINT},
-                                      {"access-key", 1, 0, O_AK},
-                                      {"secret-key", 1, 0, O_SK},
-                                      {"region", 1, 0, O_REGION},
-                                      {"bucket", 1, 0, O_BUCKET},
-                                      {"prefix", 1, 0, O_PREFIX},
-                                      {"mix", 1, 0, O_MIX},
-                                      {"size", 1, 0, O_SIZE},
-                                      {"objects", 1, 0, O_OBJECTS},
-                                      {"list-keys", 1, 0, O_LIST},
-                                      {"multipart-size", 1, 0, O_MPSIZE},
-                                      {"part-size", 1, 0, O_PART},
-                                      {"connections", 1, 0, O_CONNS},
-                                      {"loops", 1, 0, O_LOOPS},
-                                      {"warmup", 1, 0, O_WARM},
-                                      {"duration", 1, 0, O_DUR},
-                                      {"count", 1, 0, O_COUNT},
-                                      {"sign-payload", 0, 0, O_SIGN},
-                                      {"no-verify", 0, 0, O_NOVERIFY},
-                                      {"keep", 0, 0, O_KEEP},
-                                      {"presign", 0, 0, O_PRESIGN},
-                                      {"server-pid", 1, 0, O_PID},
-                                      {"insecure", 0, 0, O_INSECURE},
-                                      {"json", 1, 0, O_JSON},
-                                      {"quiet", 0, 0, O_QUIET},
-                                      {"help", 0, 0, O_HELP},
-                                      {0, 0, 0, 0}};
-
-static bool ranged(struct str v, uint64_t least, uint64_t most, uint64_t *out)
+static bool is_text(struct str v)
 {
-    return str_to_u64(v, out) && *out >= least && *out <= most;
+    return v.n > 0;
 }
 
 static bool safe_text(struct str s)
@@ -224,115 +164,154 @@ static bool safe_text(struct str s)
     return true;
 }
 
-/* 0, or the code of bad(). */
-static int set_option(struct bench_options *o, int opt, const char *name, const char *arg)
+static bool is_bucket(struct str v)
 {
-    struct str v = str_c(arg);
+    return v.n > 0 && v.n < 64 && safe_text(v);
+}
+
+static bool is_prefix(struct str v)
+{
+    return v.n < 900 && safe_text(v);
+}
+
+/* ---- the table ---- */
+
+struct row {
+    const char *name;
+    enum { FLAG, TEXT, NUMBER, SIZE, TIME, PARSED } kind;
+    size_t at; /* where in struct bench_options: bool, struct str, uint64_t, uint64_t, int64_t */
+    uint64_t least, most;
+    const char *allowed;
+    bool (*check)(struct str v);                             /* TEXT */
+    bool (*parse)(struct bench_options *o, struct str text); /* PARSED */
+};
+#define AT(field) offsetof(struct bench_options, field)
+#define ANY_TIME  ((uint64_t)3600 * 24 * 1000000000u)
+
+static const struct row rows[] = {
+    {"endpoint", PARSED, .allowed = "http://HOST:PORT or https://HOST:PORT", .parse = parse_endpoint},
+    {"access-key", TEXT, .at = AT(access_key), .allowed = "a key", .check = is_text},
+    {"secret-key", TEXT, .at = AT(secret_key), .allowed = "a key", .check = is_text},
+    {"region", TEXT, .at = AT(region), .allowed = "a name", .check = is_text},
+    {"bucket", TEXT, .at = AT(bucket), .allowed = "a bucket name", .check = is_bucket},
+    {"prefix", TEXT, .at = AT(prefix), .allowed = "letters, digits, - _ . /", .check = is_prefix},
+    {"mix", PARSED, .allowed = "OP=WEIGHT,... with put get head list delete multipart", .parse = parse_mix},
+    {"size", PARSED, .allowed = "up to 16 sizes such as 4KiB,1MiB", .parse = parse_sizes},
+    {"objects", NUMBER, .at = AT(objects), .least = 1, .most = 1000000000,
+     .allowed = "a number from 1 to 1000000000"},
+    {"list-keys", NUMBER, .at = AT(list_keys), .least = 1, .most = 1000,
+     .allowed = "a number from 1 to 1000"},
+    {"multipart-size", SIZE, .at = AT(multipart_size), .least = 1, .most = (uint64_t)1 << 50,
+     .allowed = "a size such as 64MiB"},
+    {"part-size", SIZE, .at = AT(part_size), .least = 1, .most = (uint64_t)5 << 30,
+     .allowed = "a size such as 8MiB, at most 5GiB"},
+    {"connections", NUMBER, .at = AT(connections), .least = 1, .most = 4096,
+     .allowed = "a number from 1 to 4096"},
+    {"loops", NUMBER, .at = AT(loops), .least = 1, .most = 64, .allowed = "a number from 1 to 64"},
+    {"warmup", TIME, .at = AT(warmup_ns), .least = 0, .most = ANY_TIME,
+     .allowed = "a time such as 2s, at most 24 h"},
+    {"duration", TIME, .at = AT(duration_ns), .least = 1, .most = ANY_TIME,
+     .allowed = "a time such as 10s, at most 24 h"},
+    {"count", NUMBER, .at = AT(count), .least = 1, .most = (uint64_t)1 << 50,
+     .allowed = "a number of operations"},
+    {"sign-payload", FLAG, .at = AT(sign_payload)},
+    {"no-verify", FLAG, .at = AT(no_verify)},
+    {"keep", FLAG, .at = AT(keep)},
+    {"presign", FLAG, .at = AT(presign)},
+    {"virtual-host", FLAG, .at = AT(virtual_host)},
+    {"server-pid", NUMBER, .at = AT(server_pid), .least = 1, .most = 1 << 22, .allowed = "a process id"},
+    {"insecure", FLAG, .at = AT(insecure)},
+    {"json", TEXT, .at = AT(json_file), .allowed = "a file, or - for standard output", .check = is_text},
+    {"quiet", FLAG, .at = AT(quiet)},
+};
+
+static bool set(struct bench_options *o, const struct row *r, struct str v)
+{
+    char *at = (char *)o + r->at;
     uint64_t n = 0;
-    switch (opt) {
-    case O_ENDPOINT:
-        return parse_endpoint(o, v) ? 0 : bad(name, arg, "http://HOST:PORT or https://HOST:PORT");
-    case O_AK:
-        o->access_key = v;
-        return 0;
-    case O_SK:
-        o->secret_key = v;
-        return 0;
-    case O_REGION:
-        o->region = v;
-        return 0;
-    case O_BUCKET:
-        o->bucket = v;
-        return safe_text(v) && v.n && v.n < 64 ? 0 : bad(name, arg, "a bucket name");
-    case O_PREFIX:
-        o->prefix = v;
-        return safe_text(v) && v.n < 900 ? 0 : bad(name, arg, "letters, digits, - _ . /");
-    case O_MIX:
-        return parse_mix(o, v) ? 0 : bad(name, arg, "OP=WEIGHT,... with put get head list delete multipart");
-    case O_SIZE:
-        return parse_sizes(o, v) ? 0 : bad(name, arg, "up to 16 sizes such as 4KiB,1MiB");
-    case O_OBJECTS:
-        return ranged(v, 1, 1000000000, &o->objects) ? 0 : bad(name, arg, "1 to 1000000000");
-    case O_LIST:
-        o->list_keys = ranged(v, 1, 1000, &n) ? (unsigned)n : 0;
-        return n ? 0 : bad(name, arg, "1 to 1000");
-    case O_MPSIZE:
-        return number(v, bytes_units, &o->multipart_size) && o->multipart_size
-                   ? 0
-                   : bad(name, arg, "a size such as 64MiB");
-    case O_PART:
-        return number(v, bytes_units, &o->part_size) && o->part_size ? 0
-                                                                     : bad(name, arg, "a size such as 8MiB");
-    case O_CONNS:
-        o->connections = ranged(v, 1, 4096, &n) ? (unsigned)n : 0;
-        return o->connections ? 0 : bad(name, arg, "1 to 4096");
-    case O_LOOPS:
-        o->loops = ranged(v, 1, 64, &n) ? (unsigned)n : 0;
-        return o->loops ? 0 : bad(name, arg, "1 to 64");
-    case O_WARM:
-        if (!number(v, time_units, &n)) return bad(name, arg, "a time such as 2s");
-        o->warmup_ns = (int64_t)n;
-        return 0;
-    case O_DUR:
-        if (!number(v, time_units, &n) || !n) return bad(name, arg, "a time such as 10s");
-        o->duration_ns = (int64_t)n;
-        return 0;
-    case O_COUNT:
-        return ranged(v, 1, UINT64_MAX, &o->count) ? 0 : bad(name, arg, "a number of operations");
-    case O_SIGN:
-        o->sign_payload = true;
-        return 0;
-    case O_NOVERIFY:
-        o->verify = false;
-        return 0;
-    case O_KEEP:
-        o->keep = true;
-        return 0;
-    case O_PRESIGN:
-        o->presign = o->keep = true;
-        return 0;
-    case O_PID:
-        if (!ranged(v, 1, 1 << 22, &n)) return bad(name, arg, "a process id");
-        o->server_pid = (int)n;
-        return 0;
-    case O_INSECURE:
-        o->insecure = true;
-        return 0;
-    case O_JSON:
-        o->json_file = v;
-        return 0;
-    case O_QUIET:
-        o->quiet = true;
-        return 0;
+    bool ok;
+    switch (r->kind) {
+    case FLAG:
+        return *(bool *)at = true;
+    case PARSED:
+        return r->parse(o, v);
+    case TEXT:
+        *(struct str *)(void *)at = v;
+        return r->check(v);
     default:
-        fprintf(stderr, "ingot bench: try 'ingot bench --help'\n");
+        ok =
+            r->kind == NUMBER ? str_to_u64(v, &n) : number(v, r->kind == SIZE ? bytes_units : time_units, &n);
+        memcpy(at, &n, sizeof n);
+        return ok && n >= r->least && n <= r->most;
+    }
+}
+
+/* ---- the command line ---- */
+
+static int refuse(struct str name, const char *what)
+{
+    fprintf(stderr, "ingot: --%.*s: %s\n", STR_FMT(name), what);
+    return 3;
+}
+
+/* 0, or the code of bench_parse. */
+static int one_option(struct bench_options *o, int argc, char **argv, int *at)
+{
+    struct str v = str_c(argv[*at]), name = str_cut(&v, '=');
+    if (!str_starts(name, STR("--"))) {
+        fprintf(stderr, "ingot: %s: is not understood; options start with --, --help lists them\n",
+                argv[*at]);
         return 3;
     }
+    name = str_slice(name, 2, name.n);
+    const struct row *r = rows, *end = rows + sizeof rows / sizeof *rows;
+    while (r < end && !str_eq(name, str_c(r->name))) r++;
+    if (r == end) return refuse(name, "is not known here; --help lists the options");
+    if (r->kind == FLAG && v.p) return refuse(name, "takes no value");
+    if (r->kind != FLAG && !v.p) {
+        if (*at + 1 == argc) return refuse(name, "needs a value");
+        v = str_c(argv[++*at]);
+    }
+    if (set(o, r, v)) return 0;
+    bool secret = str_eq(name, STR("secret-key"));
+    fprintf(stderr, "ingot: %s: '%.*s' (--%s) is not valid; allowed: %s\n", r->name,
+            secret ? 0 : (int)(v.n < 200 ? v.n : 200), v.p, r->name, r->allowed);
+    return 3;
+}
+
+static bool help_wanted(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
+/* The bucket before the name, to be said; the connection still goes to the endpoint. */
+static int name_host(struct bench_options *o)
+{
+    if (!o->virtual_host) return 0;
+    int n =
+        snprintf(o->bucket_host, sizeof o->bucket_host, "%.*s.%.*s", STR_FMT(o->bucket), STR_FMT(o->host));
+    if (n < 0 || (size_t)n >= sizeof o->bucket_host)
+        return refuse(STR("virtual-host"), "the name is too long");
+    o->host = str_of(o->bucket_host, (size_t)n);
+    return 0;
 }
 
 int bench_parse(int argc, char **argv, struct bench_options *o)
 {
     defaults(o);
-    optind = 1;
-    for (;;) {
-        int which = 0, opt = getopt_long(argc, argv, "h", longs, &which);
-        if (opt == -1) break;
-        if (opt == O_HELP || opt == 'h') {
-            fputs(help, stdout);
-            return 1;
-        }
-        char name[40];
-        snprintf(name, sizeof name, "--%s", opt == '?' ? "" : longs[which].name);
-        int e = set_option(o, opt, name, optarg);
+    if (help_wanted(argc, argv)) {
+        fputs(help, stdout);
+        return 1;
+    }
+    for (int i = 1; i < argc; i++) {
+        int e = one_option(o, argc, argv, &i);
         if (e) return e;
     }
-    if (optind < argc) return bad("argument", argv[optind], "options only; see 'ingot bench --help'");
-    if (!o->access_key.n || !o->secret_key.n) {
-        fprintf(
-            stderr,
-            "ingot bench: no credentials: give --access-key and --secret-key, or set INGOT_ACCESS_KEY and "
-            "INGOT_SECRET_KEY\n");
-        return 3;
-    }
-    return 0;
+    if (o->presign) o->keep = true;
+    if (o->access_key.n && o->secret_key.n) return name_host(o);
+    fprintf(stderr, "ingot: no credentials; give --access-key and --secret-key, or set INGOT_ACCESS_KEY and "
+                    "INGOT_SECRET_KEY\n");
+    return 3;
 }

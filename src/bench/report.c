@@ -46,7 +46,7 @@ static void write_json(struct bench *b, const struct tally *sum, double seconds,
                      : json_dump_file(doc, b->o.json_file.p, JSON_INDENT(2));
     if (std_out) printf("\n");
     if (rc != 0) {
-        fprintf(stderr, "ingot bench: cannot write %.*s\n", STR_FMT(b->o.json_file));
+        fprintf(stderr, "ingot: bench: cannot write %.*s\n", STR_FMT(b->o.json_file));
         b->exit_code = 3;
     }
     json_decref(doc);
@@ -76,8 +76,8 @@ void report_final(struct bench *b, const struct tally *sum)
         total += sum->op[i].lat.count;
         errors += sum->op[i].errors;
     }
-    fprintf(f, "%.2f s, %u connections, client %.1f us CPU an operation", seconds, b->o.connections,
-            total ? (double)b->client_cpu_us / (double)total : 0.0);
+    fprintf(f, "%.2f s, %llu connections, client %.1f us CPU an operation", seconds,
+            (unsigned long long)b->o.connections, total ? (double)b->client_cpu_us / (double)total : 0.0);
     if (b->o.server_pid)
         fprintf(f, ", server %.1f us", total ? (double)b->server_cpu_us / (double)total : 0.0);
     fprintf(f, "\n");

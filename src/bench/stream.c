@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 
 static int flush_out(struct stream *s, int64_t deadline)
 {
@@ -39,8 +40,11 @@ static int start_tls(struct stream *s, SSL_CTX *tls, const char *name, int64_t d
     s->out = BIO_new(BIO_s_mem());
     ASSERT(s->ssl && s->in && s->out);
     SSL_set_bio(s->ssl, s->in, s->out);
-    SSL_set_tlsext_host_name(s->ssl, name);
-    SSL_set1_host(s->ssl, name);
+    /* A certificate vouches for an address in a field of its own; SNI takes names alone. */
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl), name) != 1) {
+        SSL_set_tlsext_host_name(s->ssl, name);
+        SSL_set1_host(s->ssl, name);
+    }
     for (;;) {
         int rc = SSL_connect(s->ssl);
         if (rc == 1) return flush_out(s, deadline);

@@ -2,16 +2,22 @@
 #include "bench/internal.h"
 #include <errno.h>
 
+struct str work_object_path(const struct bench *b, uint64_t id, char out[1400])
+{
+    struct str bucket = b->o.virtual_host ? STR("") : b->o.bucket;
+    int n = snprintf(out, 1400, "/%.*s%s%.*s%012llx", STR_FMT(bucket), bucket.n ? "/" : "",
+                     STR_FMT(b->o.prefix), (unsigned long long)id);
+    return str_of(out, (size_t)n);
+}
+
 static struct str object_path(struct conn *c, uint64_t id, char out[1400])
 {
-    int n = snprintf(out, 1400, "/%.*s/%.*s%012llx", STR_FMT(c->b->o.bucket), STR_FMT(c->b->o.prefix),
-                     (unsigned long long)id);
-    return str_of(out, (size_t)n);
+    return work_object_path(c->b, id, out);
 }
 
 static struct str bucket_path(struct conn *c, char out[300])
 {
-    int n = snprintf(out, 300, "/%.*s", STR_FMT(c->b->o.bucket));
+    int n = snprintf(out, 300, "/%.*s", STR_FMT(c->b->o.virtual_host ? STR("") : c->b->o.bucket));
     return str_of(out, (size_t)n);
 }
 
@@ -101,7 +107,7 @@ static void one_get(struct conn *c, bool head)
     char path[1400];
     struct reply r;
     uint64_t id = next_random(c) % c->b->o.objects;
-    struct expect_body ex = {c->b->o.verify && !head, bench_offset_of(id), bench_size_of(c->b, id)};
+    struct expect_body ex = {!c->b->o.no_verify && !head, bench_offset_of(id), bench_size_of(c->b, id)};
     int64_t from = rt_now();
     sign_request(&c->signer, &c->head, head ? "HEAD" : "GET", object_path(c, id, path), STR(""),
                  STR("UNSIGNED-PAYLOAD"), -1);
@@ -131,15 +137,16 @@ static void one_list(struct conn *c)
     struct buf prefix;
     buf_init(&prefix, 4096);
     uri_encode(&prefix, c->b->o.prefix, false);
-    int n = snprintf(query, sizeof query, "list-type=2&max-keys=%u&prefix=%.*s&start-after=%.*s",
-                     c->b->o.list_keys, STR_FMT(buf_view(&prefix)), STR_FMT(buf_view(&start)));
+    int n = snprintf(query, sizeof query, "list-type=2&max-keys=%llu&prefix=%.*s&start-after=%.*s",
+                     (unsigned long long)c->b->o.list_keys, STR_FMT(buf_view(&prefix)),
+                     STR_FMT(buf_view(&start)));
     buf_free(&start);
     buf_free(&prefix);
     int64_t from = rt_now();
     sign_request(&c->signer, &c->head, "GET", bucket_path(c, path), str_of(query, (size_t)n),
                  STR("UNSIGNED-PAYLOAD"), -1);
     int e = conn_request(c, NULL, NULL, true, false, &r);
-    if (e == 0 && r.status == 200 && c->b->o.verify) {
+    if (e == 0 && r.status == 200 && !c->b->o.no_verify) {
         uint64_t least = c->b->o.mix[BENCH_DELETE] ? 0 : c->b->o.objects - id - 1;
         if (least > c->b->o.list_keys) least = c->b->o.list_keys;
         r.wrong = count_of(buf_view(&c->text), STR("<Key>")) < least;

@@ -294,10 +294,10 @@ def test_hup_with_a_bad_file_changes_nothing(start_server, tmp_path):
     s.client().list_buckets()
 
 
-def make_certificate(folder, name):
+def make_certificate(folder, name, also=""):
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert],
+                    "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}{also}", "-keyout", key, "-out", cert],
                    check=True, capture_output=True)
     return cert, key
 
