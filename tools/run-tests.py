@@ -8,6 +8,7 @@ What failed is printed in full below its suite; what was skipped with its reason
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -156,6 +157,32 @@ def fuzz(seconds):
     return suite
 
 
+# Processors that have a switch of their own: compiler, and what runs its programs here.
+PROCESSORS = {
+    "x86-64": ("gcc", []) if os.uname().machine == "x86_64" else ("x86_64-linux-gnu-gcc", ["qemu-x86_64-static"]),
+    "aarch64": ("gcc", []) if os.uname().machine == "aarch64" else ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]),
+}
+
+
+def switch(name):
+    """src/rt/switch.S on every processor that it knows; skipped where the tools for another one are missing."""
+    outcome = Outcome()
+    for processor, (compiler, runner) in PROCESSORS.items():
+        missing = [tool for tool in (compiler, *runner) if not shutil.which(tool)]
+        if missing:
+            outcome.skipped += 1
+            outcome.notes.append(f"skipped {name} {processor}: {missing[0]} is not installed")
+            continue
+        program = BUILD / "test" / f"switch-{processor}"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        code, output = run([compiler, "-std=c17", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-static", "-o", str(program),
+                            "tests/cross/switch.c", "src/rt/switch.S"], 120)
+        if code == 0:
+            code, output = run([*runner, str(program)], 120)
+        outcome.case(code == 0 and output.startswith("ok"), f"{name} {processor}", output)
+    return outcome
+
+
 def docs(name):
     """Pages made by the program say what the program says."""
     outcome = Outcome()
@@ -179,6 +206,7 @@ SUITES = {
     "live": one(["python3", "tools/check-live.py"], 60),
     "tidy": one(make("tidy"), 900),
     "docs": docs,
+    "switch": switch,
     "unit release": units("release"),
     "unit asan": units("asan"),
     "unit tsan": units("tsan", r"/(rt|store|conformance|metrics|object)/"),
