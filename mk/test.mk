@@ -1,6 +1,6 @@
 # Tests. `make test` runs everything and ends with one line "N passed, N failed"; `make test-fast` is for every change.
 
-.PHONY: deps-test venv wire clients crash faults figures agree tidy docs format
+.PHONY: fresh deps-test venv wire clients crash faults figures agree tidy docs format
 
 deps-test: ## install what the tests need
 	@sh tools/deps.sh test
@@ -23,6 +23,9 @@ crash: $(BIN) $(VENV)/.done ## kill -9 under load (INGOT_CRASH_ROUNDS=1000 for t
 
 faults: $(BIN) $(OUT)/tests/faults/iofault.so $(VENV)/.done ## a file system that fails on demand (T= selects tests)
 	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/faults -s $(T)
+
+fresh: ## as root: make run and make test-fast on a new, empty Debian 12 (SUITES= runs others)
+	@sh tools/fresh.sh $(SUITES)
 
 test: deps-test $(VENV)/.done ## everything: ends with "N passed, N failed"
 	@python3 tools/run-tests.py all
