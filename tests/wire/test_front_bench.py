@@ -14,6 +14,7 @@ import requests
 from ingot import BINARY, ROOT, SANITIZED, STORE, environment, run_ingot
 from test_front_lifecycle import make_certificate
 
+pytestmark = pytest.mark.once
 KEYS = {"INGOT_ACCESS_KEY": "INGOTTESTACCESSKEY00", "INGOT_SECRET_KEY": "a/test+secret/of+forty/characters+000000"}
 
 

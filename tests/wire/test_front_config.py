@@ -6,6 +6,7 @@ import pytest
 
 from ingot import ROOT, run_ingot
 
+pytestmark = pytest.mark.once
 COMMANDS = ["server", "check", "recover", "bench", "keys", "config"]
 
 

@@ -10,7 +10,8 @@ import requests
 
 from ingot import BINARY, ROOT, SANITIZED
 
-pytestmark = [pytest.mark.skipif(SANITIZED, reason="gdb and sanitizers do not mix"),
+pytestmark = [pytest.mark.once, pytest.mark.timeout(400),
+              pytest.mark.skipif(SANITIZED, reason="gdb and sanitizers do not mix"),
               pytest.mark.skipif(not shutil.which("gdb"), reason="gdb is not installed")]
 COMMANDS = ["-ex", "ingot fibers", "-ex", "ingot bt all"]
 

@@ -1,11 +1,14 @@
 """The access log: one line a request with its id, never a secret."""
 
 import json
+import os
+import pty
+import subprocess
 
 import pytest
 import requests
 
-from ingot import run_ingot
+from ingot import BINARY, environment, run_ingot
 
 
 def lines(server):
@@ -63,6 +66,29 @@ def test_text_form(start_server):
     s.stop()
     row = [line for line in s.output().splitlines() if " op=ListBuckets" in line]
     assert len(row) == 1 and "status=200" in row[0] and not row[0].startswith("{")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_text_for_a_terminal_json_otherwise(tmp_path, terminal):
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    command = [BINARY, "server", "--store=memory", "--listen=127.0.0.1:0", f"--data={tmp_path}"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=writer) as process:
+        os.close(writer)
+        said = b""
+        while b"serving" not in said or not said.endswith(b"\n"):
+            said += os.read(reader, 4096)
+        process.terminate()
+        try:
+            while more := os.read(reader, 4096):
+                said += more
+        except OSError:  # the other end of a terminal has closed
+            pass
+        assert process.wait(60) == 0
+    os.close(reader)
+    rows = [line for line in said.decode().splitlines() if line]
+    assert rows and all(line.startswith("{") != terminal for line in rows), rows
+    if not terminal:
+        assert [json.loads(line)["msg"] for line in rows][-1] == "stopped"
 
 
 def test_a_warning_for_a_readable_secret(tmp_path):

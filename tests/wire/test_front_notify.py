@@ -10,7 +10,7 @@ class Manager:
     def __init__(self, address):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
-        self.socket.settimeout(15)
+        self.socket.settimeout(60)
 
     def hear(self, wanted):
         """The next message that has this line."""

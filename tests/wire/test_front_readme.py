@@ -10,7 +10,7 @@ import pytest
 
 from ingot import ROOT, STORE, environment
 
-pytestmark = pytest.mark.skipif(STORE == "memory", reason="a store in memory keeps no credentials")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(STORE == "memory", reason="a store in memory keeps no credentials")]
 CLIENTS = ["awscli", "boto3", "rclone"]
 
 

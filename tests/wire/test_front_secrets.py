@@ -13,6 +13,7 @@ import requests
 
 from ingot import SANITIZED, STORE, run_ingot
 
+pytestmark = pytest.mark.once
 SECRET = "canary/secret+0123456789/abcdefghijklmno"
 TOKEN = "canarytoken" * 8
 CUSTOMER_KEY = base64.b64encode(b"canary-customer-key-of-32-bytes!").decode()

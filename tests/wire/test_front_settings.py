@@ -7,6 +7,7 @@ import pytest
 
 from ingot import ROOT, run_ingot
 
+pytestmark = pytest.mark.once
 ROW = re.compile(r'^SETTING\((\w+), "([^"]+)", "[^"]+", (\w+), "([^"]*)", "([^"]*)", (\d+), (\d+), ([STRN| ]+),', re.M)
 ROWS = [(name, kind, default, allowed, int(least), int(most), set(flags.replace(" ", "").split("|")))
         for _, name, kind, default, allowed, least, most, flags in ROW.findall((ROOT / "src/config/settings.def").read_text())]
