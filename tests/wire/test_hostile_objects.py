@@ -20,6 +20,24 @@ def test_row_29_key_length(raw, s3, bucket):
         assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"x"
 
 
+@pytest.mark.op("PutObject")
+def test_row_29_long_keys_of_odd_characters(raw, s3, bucket):
+    """1,024 bytes each: they are put, listed as they are, read, copied and deleted."""
+    keys = ["\x01\x1f\x7f" * 341 + "k", "+%2F ?&=#;" * 102 + "abcd", "/" * 1024, "../" * 341 + "x", "\U0001f600" * 256,
+            "\u2028\ufffe" * 170 + "abcd"]
+    for key in keys:
+        assert len(key.encode()) == 1024
+        assert raw.call("PUT", f"/{bucket}/{quote(key, safe='/')}", body=key.encode()).status == 200, key
+        refused(raw.call("PUT", f"/{bucket}/{quote(key + 'x', safe='/')}", body=b"x"), 400, "KeyTooLongError")
+    assert sorted(o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]) == sorted(keys)
+    for key in keys:
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode()
+        s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": key})
+        assert s3.get_object(Bucket=bucket, Key="copy")["Body"].read() == key.encode()
+        assert s3.delete_object(Bucket=bucket, Key=key)["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["copy"]
+
+
 def test_row_30_keys_are_opaque(raw, s3, bucket):
     other = bucket + "-other"
     s3.create_bucket(Bucket=other)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from hostile import absent, raw, refused  # noqa: F401
-from rawsign import now, sha256
+from rawsign import EMPTY, amz_date, now, sha256
 
 
 @pytest.mark.parametrize("value", ["garbage", "Basic dXNlcjpwYXNz", "AWS4-HMAC-SHA512 Credential=a", "Bearer x"])
@@ -58,6 +58,17 @@ def test_row_17_no_date(raw, bucket):
     for value in (None, "", "yesterday"):
         h["x-amz-date"] = value
         refused(raw.call("GET", f"/{bucket}", h, sign=False), 403, "AccessDenied")
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y",
+                                  "%Y%m%dT%H%M%SZ"])
+def test_row_17_the_date_header_will_do(raw, bucket, form):
+    when = now()
+    h = {"date": when.strftime(form), "host": raw.host, "x-amz-content-sha256": EMPTY}
+    s = raw.signature("GET", f"/{bucket}", h, sorted(h), EMPTY, amz_date(when))
+    h["authorization"] = (f"AWS4-HMAC-SHA256 Credential={raw.access}/{raw.scope(amz_date(when))}, "
+                          f"SignedHeaders={';'.join(sorted(h))}, Signature={s}")
+    assert raw.call("GET", f"/{bucket}", h, sign=False).status == 200
 
 
 @pytest.mark.parametrize("name,value", [("x-amz-acl", "private"), ("x-amz-meta-a", "b"), ("x-amz-tagging", "a=b"),

@@ -8,6 +8,7 @@ import pytest
 
 from hostile import absent, error_of, raw, refused  # noqa: F401
 from ingot import Server
+from rawsign import SIGNED_TRAILER, UNSIGNED_TRAILER
 
 op = pytest.mark.op
 MIB = 1 << 20
@@ -271,6 +272,34 @@ def test_an_upload_without_an_algorithm_takes_any(small_parts):
         parts.append({"PartNumber": n, "ETag": r["ETag"]})
     r = s3.complete_multipart_upload(UploadId=up, MultipartUpload={"Parts": parts}, **where)
     assert r["ChecksumCRC64NVME"] == text(DIGESTS["CRC64NVME"](b"".join(data))) and r["ChecksumType"] == "FULL_OBJECT"
+
+
+@op("PutObject")
+@op("UploadPart")
+@op("CopyObject")
+@pytest.mark.parametrize("form", [SIGNED_TRAILER, UNSIGNED_TRAILER])
+@pytest.mark.parametrize("algorithm", sorted(DIGESTS))
+def test_checksums_as_trailers(raw, s3, bucket, algorithm, form):
+    """Of objects and of parts: kept and given back when right, nothing stored when wrong; and asked of a copy."""
+    data, name = os.urandom(3000), f"x-amz-checksum-{algorithm.lower()}"
+    right, wrong = text(DIGESTS[algorithm](data)), text(DIGESTS[algorithm](data + b"x"))
+    create = {"x-amz-checksum-algorithm": algorithm}
+    up = raw.call("POST", f"/{bucket}/mp?uploads", create).field("UploadId")
+    for target in (f"/{bucket}/k", f"/{bucket}/mp?partNumber=1&uploadId={up}"):
+        refused(raw.put_chunked(target, [data], form, trailers=[(name, wrong)]), 400, "BadDigest")
+        refused(raw.put_chunked(target, [data], form, trailers=[(name, "AAAA")]), 400, "InvalidRequest")
+    absent(s3, bucket, "k")
+    assert b"<Part>" not in raw.call("GET", f"/{bucket}/mp?uploadId={up}").body
+    for target in (f"/{bucket}/k", f"/{bucket}/mp?partNumber=1&uploadId={up}"):
+        r = raw.put_chunked(target, [data], form, trailers=[(name, right)])
+        assert r.status == 200 and r.headers[name] == right, r
+    r = raw.call("HEAD", f"/{bucket}/k", {"x-amz-checksum-mode": "ENABLED"})
+    assert (r.headers[name], r.headers["x-amz-checksum-type"]) == (right, "FULL_OBJECT")
+    assert raw.call("GET", f"/{bucket}/mp?uploadId={up}").field(f"Checksum{algorithm}") == right
+    assert raw.call("PUT", f"/{bucket}/plain", body=data).status == 200
+    r = raw.call("PUT", f"/{bucket}/copy", {"x-amz-copy-source": f"/{bucket}/plain", **create})
+    assert r.field(f"Checksum{algorithm}") == right, r
+    assert raw.call("HEAD", f"/{bucket}/copy", {"x-amz-checksum-mode": "ENABLED"}).headers[name] == right
 
 
 @op("CreateMultipartUpload")
