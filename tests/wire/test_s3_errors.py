@@ -71,7 +71,7 @@ def test_uploads(raw, bucket):
     r = complete((1, etags[0]), headers={"x-amz-mp-object-size": "-1"})
     refused(r, 400, "InvalidRequest")
     r = complete((1, etags[0]), headers={"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="})
-    fields(r, Code="BadDigest", Message="The CRC64NVME you specified did not match the calculated checksum.")
+    fields(r, Code="BadDigest", Message="The crc64nvme you specified did not match the calculated checksum.")
     for method, more in (("GET", ""), ("PUT", "&partNumber=1"), ("DELETE", ""), ("POST", "")):
         body = b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></CompleteMultipartUpload>"
         r = raw.call(method, f"/{bucket}/k?uploadId=nothing{more}", body=body if method == "POST" else b"")
@@ -84,6 +84,26 @@ def test_uploads(raw, bucket):
         r = raw.read_reply(s, "PUT")
     refused(r, 400, "EntityTooLarge")
     fields(r, ProposedSize=str((5 << 30) + 1), MaxSizeAllowed=str(5 << 30))
+
+
+@op("CreateMultipartUpload")
+@op("UploadPart")
+@op("CompleteMultipartUpload")
+def test_checksums_of_uploads(raw, bucket):
+    r = raw.call("POST", f"/{bucket}/k?uploads", {"x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-type": "FULL_OBJECT"})
+    fields(r, Code="InvalidRequest",
+           Message="The FULL_OBJECT checksum type cannot be used with the sha256 checksum algorithm.")
+    up = raw.call("POST", f"/{bucket}/k?uploads", {"x-amz-checksum-algorithm": "SHA256"}).field("UploadId")
+    target = f"/{bucket}/k?uploadId={up}"
+    r = raw.call("PUT", f"{target}&partNumber=1", {"x-amz-checksum-crc32": crc32(b"x")}, b"x")
+    fields(r, Code="InvalidRequest",
+           Message="Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: crc32")
+    etag = raw.call("PUT", f"{target}&partNumber=1", body=b"x").headers["etag"]
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
+    r = raw.call("POST", target, body=f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode())
+    fields(r, Code="InvalidRequest",
+           Message="The upload was created using a sha256 checksum. The complete request must include the checksum for each "
+                   "part. It was missing for part 1 in the request.")
 
 
 @op("PutObject")

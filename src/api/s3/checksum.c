@@ -21,6 +21,11 @@ const char *s3_checksum_name(enum hash_alg alg)
     return names[alg].header;
 }
 
+const char *s3_checksum_lower(enum hash_alg alg)
+{
+    return names[alg].header + sizeof "x-amz-checksum-" - 1;
+}
+
 const char *s3_checksum_type(enum checksum_type t)
 {
     return t == CHECKSUM_COMPOSITE ? "COMPOSITE" : "FULL_OBJECT";

@@ -59,7 +59,7 @@ static err check_composite(struct api_request *rq, const struct upload_complete_
                 rq, ERR_INVALID_REQUEST,
                 "The upload was created using a %s checksum. The complete request must include the checksum "
                 "for each part. It was missing for part %u in the request.",
-                hash_name(u->checksum), in->parts[i].number);
+                s3_checksum_lower(u->checksum), in->parts[i].number);
     return ERR_OK;
 }
 
@@ -168,7 +168,7 @@ static err complete_failed(struct api_request *rq, err e, const struct upload_co
         S3_EACH_CHECKSUM(alg)
         if (in->expect_bits & HASH_BIT(alg))
             return api_error(rq, e, "The %s you specified did not match the calculated checksum.",
-                             hash_name(alg));
+                             s3_checksum_lower(alg));
         return e;
     default:
         return s3_cond_failed(rq, e, &in->cond);

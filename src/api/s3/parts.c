@@ -8,7 +8,7 @@ static err check_algorithm(struct api_request *rq, const struct obj_upload_info 
     if (sent == HASH_ALGS || !u->has_checksum || sent == u->checksum) return ERR_OK;
     return api_error(rq, ERR_INVALID_REQUEST,
                      "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-                     hash_name(u->checksum), hash_name(sent));
+                     s3_checksum_lower(u->checksum), s3_checksum_lower(sent));
 }
 
 err s3_upload_part(struct api_request *rq)

@@ -88,6 +88,7 @@ void s3_set_checksums(struct api_request *rq, const struct obj_checksums *s, boo
 void s3_xml_checksums(struct api_request *rq, struct buf *b, const struct obj_checksums *s);
 const char *s3_checksum_element(enum hash_alg alg); /* "ChecksumCRC32" */
 const char *s3_checksum_name(enum hash_alg alg);    /* "x-amz-checksum-crc32" */
+const char *s3_checksum_lower(enum hash_alg alg);   /* "crc32", as S3's texts about uploads have it */
 #define S3_EACH_CHECKSUM(alg) for (enum hash_alg alg = HASH_CRC32; alg <= HASH_SHA256; alg++)
 
 /* ---- token.c: continuation tokens, opaque and bound to what they continue ---- */

@@ -40,7 +40,7 @@ static err read_checksum(struct api_request *rq, struct obj_upload_in *in)
     if (type == CHECKSUM_COMPOSITE ? !can_composite(in->checksum) : !can_full(in->checksum))
         return api_error(rq, ERR_INVALID_REQUEST,
                          "The %s checksum type cannot be used with the %s checksum algorithm.",
-                         s3_checksum_type(type), hash_name(in->checksum));
+                         s3_checksum_type(type), s3_checksum_lower(in->checksum));
     in->checksum_type = type;
     return ERR_OK;
 }
