@@ -90,6 +90,15 @@ void sim_random_bytes(void *p, size_t n)
     for (size_t i = 0; i < n; i++) b[i] = (unsigned char)sim_random();
 }
 
+/* Outside fibers nothing else could run meanwhile: the clock goes on, that is all. */
+void sim_sleep_ns(uint64_t ns)
+{
+    if (tl_loop && tl_loop->current)
+        rt_sleep((int64_t)ns);
+    else
+        now_ns += (int64_t)ns;
+}
+
 /* ---- the backend ---- */
 
 static err sim_loop_init(struct rt_loop *l)

@@ -18,6 +18,7 @@ struct sim_faults {         /* chances in 1/65536 a call; all 0 at first */
     unsigned disk_eio;      /* reads and writes */
     unsigned disk_sync_eio; /* flushes */
     unsigned disk_slow;     /* a call takes 10 to 1000 times as long */
+    unsigned work_stuck;    /* a worker takes 1 to 100 s until it starts a job */
     unsigned net_drop;      /* a connection is reset at this read or write */
     unsigned net_slow;
     uint64_t disk_bytes; /* capacity; 0 = no limit */
@@ -32,6 +33,7 @@ void sim_disk_reset(void); /* an empty disk */
 void sim_clock_reset(void);
 uint64_t sim_disk_ops(void);    /* calls so far: crash points are counted by it */
 void sim_crash_at(uint64_t op); /* stop the rt before the op-th disk call */
+bool sim_crashed(void);         /* that call came: nothing reaches the disk any more */
 uint64_t sim_random(void);      /* the seeded stream */
 uint64_t sim_trace_hash(void);  /* of every event since rt_new: equal for equal seeds */
 

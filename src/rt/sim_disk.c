@@ -282,6 +282,14 @@ static int d_fallocate(int fd, int mode, uint64_t off, uint64_t n)
     return 0;
 }
 
+static int64_t d_seek_data(int fd, uint64_t off)
+{
+    BEGIN("seek_data", off);
+    struct sim_fd *f = fd_of(fd);
+    if (!f || !f->node || !f->node->file) return -EBADF;
+    return sim_file_data(f->node->file, off);
+}
+
 static int d_sync_range(int fd, uint64_t off, uint64_t n)
 {
     (void)n;
@@ -405,6 +413,7 @@ const struct sys_ops sys_sim = {
     .fsync_dir = d_fsync_dir,
     .ftruncate = d_ftruncate,
     .fallocate = d_fallocate,
+    .seek_data = d_seek_data,
     .sync_range = d_sync_range,
     .rename = d_rename,
     .unlink = d_unlink,
@@ -417,6 +426,7 @@ const struct sys_ops sys_sim = {
     .mono_ns = sim_mono_ns,
     .real_ms = sim_real_ms,
     .random = sim_random_bytes,
+    .sleep_ns = sim_sleep_ns,
 };
 
 /* ---- the test's hand on it ---- */
@@ -434,6 +444,11 @@ uint64_t sim_disk_ops(void)
 void sim_crash_at(uint64_t op)
 {
     crash_op = op;
+}
+
+bool sim_crashed(void)
+{
+    return crashed;
 }
 
 void sim_crash(void)

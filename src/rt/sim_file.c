@@ -7,6 +7,7 @@
  * itself, which is also what reordering amounts to. Contents are sparse pages; a missing page reads as zeros.
  */
 #include "rt/sim_int.h"
+#include <errno.h>
 
 enum { PAGE = 4096, SECTOR = 512 };
 
@@ -201,6 +202,13 @@ size_t sim_file_read(const struct sim_file *f, void *to, size_t n, uint64_t off)
         done += k;
     }
     return n;
+}
+
+int64_t sim_file_data(const struct sim_file *f, uint64_t off)
+{
+    const struct pages *p = &f->live;
+    while (off < p->size && off / PAGE < p->n && !p->at[off / PAGE]) off = (off / PAGE + 1) * PAGE;
+    return off < p->size && off / PAGE < p->n ? (int64_t)off : -ENXIO;
 }
 
 uint64_t sim_file_write(struct sim_file *f, const void *p, size_t n, uint64_t off)

@@ -21,6 +21,7 @@ struct list *sim_pick_ready(struct list *ready); /* takes one out */
 uint64_t sim_mono_ns(void);
 int64_t sim_real_ms(void);
 void sim_random_bytes(void *p, size_t n);
+void sim_sleep_ns(uint64_t ns);
 
 /* ---- sim_net.c ---- */
 int sim_net_source_add(struct rt_loop *l, struct source *s);
@@ -43,6 +44,8 @@ uint64_t sim_file_bytes(const struct sim_file *f); /* allocated */
 uint64_t sim_file_grows(const struct sim_file *f, size_t n,
                         uint64_t off); /* bytes that such a write would allocate */
 size_t sim_file_read(const struct sim_file *f, void *p, size_t n, uint64_t off);
+/* The first byte >= off in an allocated page; -ENXIO: none before the end. */
+int64_t sim_file_data(const struct sim_file *f, uint64_t off);
 /* Each returns the number of the change; sim_file_sync makes all changes up to a number durable. */
 uint64_t sim_file_write(struct sim_file *f, const void *p, size_t n, uint64_t off);
 uint64_t sim_file_resize(struct sim_file *f, uint64_t size);

@@ -238,6 +238,17 @@ void names_sync(const char *dir)
 
 /* ---- the power cut ---- */
 
+/* Is the directory of this name there? */
+static bool reachable(const char *path)
+{
+    char *dir = copy(path), *slash = strrchr(dir, '/');
+    if (slash) *slash = 0;
+    struct entry *e = slash && slash != dir ? find(&disk, dir) : NULL;
+    bool there = !slash || slash == dir || (e && !e->node->file);
+    free(dir);
+    return there;
+}
+
 /* A name whose directory did not survive is not reachable. */
 static void prune(void)
 {
@@ -246,12 +257,7 @@ static void prune(void)
         LIST_EACH(it, &disk)
         {
             struct entry *e = CONTAINER(it, struct entry, link);
-            char *slash = strrchr(e->path, '/');
-            if (!slash || slash == e->path) continue;
-            *slash = 0;
-            struct entry *dir = find(&disk, e->path);
-            *slash = '/';
-            if (dir && !dir->node->file) continue;
+            if (reachable(e->path)) continue;
             entry_free(e);
             again = true;
             break;

@@ -50,6 +50,7 @@ static void worker_main(void *arg)
         f->note = j->name;
         sim_trace_name(j->name, 2);
         rt_sleep(sim_latency(JOB_NS, sim_faults.disk_slow));
+        if (sim_chance(sim_faults.work_stuck)) rt_sleep(RT_SEC * (int64_t)(1 + sim_below(100)));
         run_job(j);
     }
     workers--;

@@ -228,7 +228,7 @@ static enum idx_step snapshot_entry(void *arg, struct str key, struct str value,
     s->count++;
     if (s->frame.n >= ENTRIES) {
         snapshot_put(s, ARCHIVE_ENTRIES);
-        nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+        sys->sleep_ns(PAUSE_NS);
     }
     return s->e ? IDX_STOP : IDX_NEXT;
 }

@@ -10,10 +10,9 @@
 #include "store/engine_int.h"
 #include "sys/sys.h"
 
-#define MOVE_BLOBS   256u
-#define MOVE_BYTES   ((size_t)4 << 20)
-#define RETRY_NS     (5 * RT_SEC)
-#define ARCHIVE_KEEP ((uint64_t)64 << 20) /* or twice the index: then a snapshot replaces it */
+#define MOVE_BLOBS 256u
+#define MOVE_BYTES ((size_t)4 << 20)
+#define RETRY_NS   (5 * RT_SEC)
 
 struct collect {
     struct engine *e;
@@ -227,7 +226,7 @@ static void wake_log_waiters(struct engine *e)
 static err consider_snapshot(struct engine *e)
 {
     uint64_t bound = 2 * view_bytes(e->view);
-    if (archive_bytes(e->archive) <= (bound > ARCHIVE_KEEP ? bound : ARCHIVE_KEEP)) return ERR_OK;
+    if (archive_bytes(e->archive) <= (bound > e->o.archive_bytes ? bound : e->o.archive_bytes)) return ERR_OK;
     return archive_snapshot(e->archive, e->view);
 }
 

@@ -22,6 +22,7 @@ static void set_defaults(struct engine *e, const struct engine_options *o)
     if (e->o.inline_max > EXTENT_SMALL_MAX) e->o.inline_max = EXTENT_SMALL_MAX;
     e->body_max = e->o.inline_max > ENGINE_BODY_MAX ? e->o.inline_max : ENGINE_BODY_MAX;
     if (!e->o.log_bytes) e->o.log_bytes = ENGINE_LOG_BYTES;
+    if (!e->o.archive_bytes) e->o.archive_bytes = ENGINE_ARCHIVE_BYTES;
     e->segment_bytes = o->segment_bytes ? log_align(o->segment_bytes) : ENGINE_SEGMENT_BYTES;
     e->o.dir = e->dir;
 }
@@ -154,8 +155,12 @@ err engine_open(const struct engine_options *o, struct store *out, char why[512]
     if (!e) return ERR_NO_MEMORY;
     struct open_job j = {.e = e, .why = why};
     rt_work("store-open", open_files, &j);
-    struct extents_options xo = {
-        .dir = e->dir, .read_only = o->read_only, .flush_failed = extents_flush_failed, .arg = e};
+    struct extents_options xo = {.dir = e->dir,
+                                 .read_only = o->read_only,
+                                 .file_max = o->extent_file_bytes,
+                                 .extent_max = o->extent_file_bytes / 4,
+                                 .flush_failed = extents_flush_failed,
+                                 .arg = e};
     if (!j.r) j.r = extents_open(&xo, &e->extents, why);
     if (!j.r) j.r = engine_replay(e, j.clean, j.clean_seq, why);
     if (j.r) {
@@ -209,13 +214,15 @@ void engine_close(struct store *s)
 {
     struct engine *e = engine_of(s);
     wait_for_background(e);
-    if (!e->o.read_only && atomic_load(&e->state) != ENGINE_FAILED) {
+    bool busy = e->collecting || extents_busy(e->extents);
+    if (!e->o.read_only && !busy && atomic_load(&e->state) != ENGINE_FAILED) {
         err r = view_flush(e->view);
         if (!r) r = extents_settle_frees(e->extents);
         if (!r) rt_work("store-close", save_clean, e);
     }
-    /* The runtime may have ended in the middle of a collection: what that fiber holds is never given back. */
-    if (!e->collecting) extents_close(e->extents);
+    /* The runtime may have ended in the middle of background work: what that fiber holds is never given back,
+     * and the next start goes on from what is on disk. */
+    if (!busy) extents_close(e->extents);
     e->extents = NULL;
     rt_work("store-close", close_files, e);
     *s = (struct store){NULL, NULL};

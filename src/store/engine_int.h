@@ -19,6 +19,7 @@
 #define ENGINE_BODY_MAX      ((size_t)64 << 10)
 #define ENGINE_SEGMENT_BYTES ((uint64_t)32 << 20)
 #define ENGINE_LOG_BYTES     ((uint64_t)256 << 20)
+#define ENGINE_ARCHIVE_BYTES ((uint64_t)64 << 20)
 #define ENGINE_INDEX_CACHE   ((size_t)64 << 20)
 #define ENGINE_BLOB_CACHE    ((size_t)32 << 20)
 

@@ -186,6 +186,11 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
     return j.e;
 }
 
+bool extents_busy(struct extents *x)
+{
+    return !rt_fiber_self() && (x->drain_mu.held || x->alloc_mu.held || x->mu.held);
+}
+
 void extents_close(struct extents *x)
 {
     CHECK_MAGIC(x, EXTENTS_MAGIC);

@@ -48,6 +48,8 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
 /* All writers, readers and calls have ended. Frees not yet settled are dropped: the log replays them. From a
  * fiber it waits for the background work to stop; also callable after rt_run returned. */
 void extents_close(struct extents *x);
+/* After rt_run returned: a fiber that the end cut short holds a lock for good. Then neither settle nor close. */
+bool extents_busy(struct extents *x);
 
 /* ---- writing ---- */
 struct extent_writer;

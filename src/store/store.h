@@ -23,11 +23,13 @@ struct store_progress {
 /* The engine on a data directory: commit log, RocksDB view, extents. See store/README.md and docs/format/. */
 struct engine_options {
     const char *dir;
-    size_t index_cache;     /* bytes of RocksDB block cache; 0: 64 MiB */
-    size_t blob_cache;      /* bytes of verified small blobs kept in memory; 0: 32 MiB */
-    size_t inline_max;      /* bodies up to this ride in the log; 0: as measured */
-    uint64_t log_bytes;     /* log space before collection must have freed some; 0: 256 MiB */
-    uint64_t segment_bytes; /* of the log's files; 0: as measured (tests lower it) */
+    size_t index_cache;         /* bytes of RocksDB block cache; 0: 64 MiB */
+    size_t blob_cache;          /* bytes of verified small blobs kept in memory; 0: 32 MiB */
+    size_t inline_max;          /* bodies up to this ride in the log; 0: as measured */
+    uint64_t log_bytes;         /* log space before collection must have freed some; 0: 256 MiB */
+    uint64_t segment_bytes;     /* of the log's files; 0: as measured (tests lower it) */
+    uint64_t archive_bytes;     /* beyond it (and twice the index) a snapshot replaces it; 0: 64 MiB */
+    uint64_t extent_file_bytes; /* an extent file is full here; 0: 1 GiB */
     struct store_progress progress;
     bool read_only; /* check without repair: opens without replay into the view being kept */
 };

@@ -49,6 +49,7 @@ struct sys_ops {
     uint64_t (*mono_ns)(void);
     int64_t (*real_ms)(void); /* ms since the epoch, UTC */
     void (*random)(void *p, size_t n);
+    void (*sleep_ns)(uint64_t ns); /* this thread waits, or in the simulator its fiber */
 };
 
 extern const struct sys_ops *sys; /* what everything calls */
@@ -68,7 +69,7 @@ err sys_replace_file(const char *path, struct str data, unsigned mode);
 err sys_mkdirs(const char *path, unsigned mode);
 
 /* Fault injection: the k-th call (0-based) of the wrapped table fails once. All calls that can fail count, so
- * not the clocks and random. EIO, ENOSPC and EINTR fail without doing anything (close closes all the same).
+ * not the clocks, random and sleep. EIO, ENOSPC and EINTR fail without doing anything (close closes all the same).
  * SHORT moves half the bytes of a read or write of two or more; where nothing can be short it is EIO. Any
  * thread may call the table; install and remove while none does. */
 enum sys_fault_kind { SYS_FAULT_EIO, SYS_FAULT_ENOSPC, SYS_FAULT_EINTR, SYS_FAULT_SHORT };

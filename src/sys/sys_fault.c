@@ -174,6 +174,11 @@ static int64_t f_real_ms(void)
     return inner->real_ms();
 }
 
+static void f_sleep_ns(uint64_t ns)
+{
+    inner->sleep_ns(ns);
+}
+
 static void f_random(void *p, size_t n)
 {
     inner->random(p, n);
@@ -205,6 +210,7 @@ static const struct sys_ops fault_ops = {
     .mono_ns = f_mono_ns,
     .real_ms = f_real_ms,
     .random = f_random,
+    .sleep_ns = f_sleep_ns,
 };
 
 void sys_fault_install(uint64_t k, enum sys_fault_kind kind)

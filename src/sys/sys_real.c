@@ -169,6 +169,12 @@ static int64_t real_real_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static void real_sleep_ns(uint64_t ns)
+{
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    while (nanosleep(&t, &t) < 0 && errno == EINTR) continue;
+}
+
 static void real_random(void *p, size_t n)
 {
     for (char *to = p; n > 0;) {
@@ -208,6 +214,7 @@ const struct sys_ops sys_real = {
     .mono_ns = real_mono_ns,
     .real_ms = real_real_ms,
     .random = real_random,
+    .sleep_ns = real_sleep_ns,
 };
 
 const struct sys_ops *sys = &sys_real;
