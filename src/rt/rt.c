@@ -119,6 +119,7 @@ void rt_free(struct rt *r)
         work_finish(r);
         work_free(r);
     }
+    if (r->sim) sim_work_reset(); /* jobs live on stacks */
     for (unsigned i = 0; i < r->nloops; i++) loop_free(r->loops[i]);
     listeners_free(r);
     if (r->sim) sim_stop();

@@ -148,7 +148,6 @@ void sim_start(struct rt *r)
 
 void sim_stop(void)
 {
-    sim_work_reset();
     sim_net_reset();
     sys = before;
 }
