@@ -151,8 +151,14 @@ static void abandon(struct blob_writer *bw)
 {
     struct engine_writer *w = (struct engine_writer *)bw;
     CHECK_MAGIC(w, WRITER_MAGIC);
-    if (w->x) extent_writer_abandon(w->x);
-    if (w->places == &w->shared) extents_free_place(w->e->extents, &w->shared);
+    /* After a failure nobody knows whether the commit that published these bytes will be there at the next
+     * start; if it is not, that start frees them. */
+    bool unknown = w->sealed && atomic_load(&w->e->state) == ENGINE_FAILED;
+    if (w->x && unknown)
+        extent_writer_leave(w->x);
+    else if (w->x)
+        extent_writer_abandon(w->x);
+    if (w->places == &w->shared && !unknown) extents_free_place(w->e->extents, &w->shared);
     writer_free(w);
 }
 

@@ -188,7 +188,10 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
 
 bool extents_busy(struct extents *x)
 {
-    return !rt_fiber_self() && (x->drain_mu.held || x->alloc_mu.held || x->mu.held);
+    if (rt_fiber_self()) return false;
+    size_t held = 0, queued = ext_queued_pins(x);
+    for (size_t i = 0; i < x->nfiles; i++) held += x->files[i]->refs - 1;
+    return x->drain_mu.held || x->alloc_mu.held || x->mu.held || held > queued;
 }
 
 void extents_close(struct extents *x)

@@ -48,7 +48,8 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
 /* All writers, readers and calls have ended. Frees not yet settled are dropped: the log replays them. From a
  * fiber it waits for the background work to stop; also callable after rt_run returned. */
 void extents_close(struct extents *x);
-/* After rt_run returned: a fiber that the end cut short holds a lock for good. Then neither settle nor close. */
+/* After rt_run returned: a fiber that the end cut short holds a lock or an extent for good. Then neither
+ * settle nor close. */
 bool extents_busy(struct extents *x);
 
 /* ---- writing ---- */
@@ -64,6 +65,9 @@ err extent_seal(struct extent_writer *w, struct str owner, const struct extent_p
  * first. */
 void extent_writer_keep(struct extent_writer *w);
 void extent_writer_abandon(struct extent_writer *w); /* free memory and bytes */
+/* Sealed, and nobody knows whether it is published: free the memory; the bytes stay for the next start to
+ * judge. */
+void extent_writer_leave(struct extent_writer *w);
 /* Many small blobs at once (moved out of the log): each becomes one extent; one flush for all.
  * data of each <= EXTENT_SMALL_MAX. They count as live on ERR_OK; on an error nothing is kept of any. */
 #define EXTENT_SMALL_MAX (1u << 20)

@@ -297,6 +297,14 @@ err extents_settle_frees(struct extents *x)
     return e;
 }
 
+size_t ext_queued_pins(const struct extents *x)
+{
+    size_t n = 0, left = atomic_load(&x->work_left);
+    for (size_t i = 0; i < x->nqueue; i++) n += x->queue[i].pins;
+    for (size_t i = x->nwork - left; i < x->nwork; i++) n += x->work[i].pins;
+    return n;
+}
+
 static void drop(struct extents *x, const struct ext_free *v, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -193,7 +193,8 @@ void ext_buf_give(struct extents *x, void *p, size_t size);
 /* ---- extents_free.c ---- */
 /* Queue. keep_pin: the caller's pin of f passes to the queue. */
 void ext_free_range(struct ext_file *f, uint64_t off, uint64_t len, bool keep_pin);
-void ext_free_drop_all(struct extents *x); /* at close */
+void ext_free_drop_all(struct extents *x);       /* at close */
+size_t ext_queued_pins(const struct extents *x); /* of frees that wait; after rt_run returned */
 
 /* ---- extents_reap.c: drain_mu held ---- */
 err ext_sync_punched(struct extents *x);

@@ -379,6 +379,17 @@ void extent_writer_keep(struct extent_writer *w)
     writer_free(w);
 }
 
+void extent_writer_leave(struct extent_writer *w)
+{
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    ASSERT(w->sealed);
+    for (size_t i = 0; i < w->nplaces; i++) {
+        w->files[i]->leftover = true;
+        ext_unpin(w->files[i], 1);
+    }
+    writer_free(w);
+}
+
 void extent_writer_abandon(struct extent_writer *w)
 {
     if (!w) return;

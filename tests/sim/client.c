@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 
 #define SETTLE_NS (3000 * RT_SEC) /* after that nothing of a lost request still runs */
@@ -60,6 +61,12 @@ static bool any_failed(const struct op *op, const struct answer *a)
 static bool same_error(const struct client *c, err want, err got)
 {
     if (want == got) return true;
+    /* As AWS in its first region: the bucket is theirs already, which is as good. */
+    if (c->w->http && c->op.kind == OP_CREATE_BUCKET && want == ERR_BUCKET_OWNED && got == ERR_OK)
+        return true;
+    if (c->w->http && c->op.kind == OP_UPLOAD_PART_COPY && want == ERR_INVALID_RANGE &&
+        got == ERR_INVALID_ARGUMENT)
+        return true;
     if (!c->w->http || err_status(want) != err_status(got)) return false;
     return c->op.kind == OP_HEAD || c->op.kind == OP_HEAD_BUCKET ||
            str_eq(err_s3_code(want), err_s3_code(got));
@@ -67,10 +74,8 @@ static bool same_error(const struct client *c, err want, err got)
 
 static void answer_clear(struct answer *a)
 {
-    struct buf body = a->body;
-    buf_clear(&body);
-    memset(a, 0, sizeof *a);
-    a->body = body;
+    buf_clear(&a->body);
+    memset(a, 0, offsetof(struct answer, body));
 }
 
 static void note_answer(struct client *c, const struct answer *a)
@@ -477,7 +482,8 @@ void client_settle_start(struct client *c)
         if (c->w->stop) return;
         rt_sleep(SETTLE_NS);
     }
-    EXPECT(c, c->a.e == ERR_OK ? !had : same_error(c, ERR_BUCKET_OWNED, c->a.e), "making the shared bucket");
+    err want = had ? ERR_BUCKET_OWNED : c->a.e ? ERR_BUCKET_OWNED : ERR_OK;
+    EXPECT(c, same_error(c, want, c->a.e), "making the shared bucket");
 }
 
 void client_step(struct client *c)

@@ -146,13 +146,13 @@ struct answer {
     bool has_meta;
     uint64_t size;
     enum versioning versioning;
-    struct buf body;
-    struct item item[128];
-    unsigned n;
+    unsigned n;     /* of item */
     err many[KEYS]; /* DeleteObjects: of each */
     char many_version[KEYS][ID_SIZE];
     bool truncated;
     char next[256], next_id[ID_SIZE];
+    struct buf body; /* from here on: not cleared between answers */
+    struct item item[128];
 };
 
 /* ---- one client and the world ---- */
