@@ -183,6 +183,19 @@ def switch(name):
     return outcome
 
 
+def simulation(cuts):
+    """Power cuts of the whole server in simulation (tests/sim)."""
+    def suite(name):
+        outcome = Outcome()
+        program = BUILD / "release" / "tests" / "sim" / "torture"
+        code, output = run(make("VARIANT=release", str(program.relative_to(ROOT))), 900)
+        if code == 0:
+            code, output = run([str(program), "--cuts", str(cuts)], 900)
+        outcome.case(code == 0, f"{cuts} power cuts in simulation", output)
+        return outcome
+    return suite
+
+
 def docs(name):
     """Pages made by the program say what the program says."""
     outcome = Outcome()
@@ -216,6 +229,7 @@ SUITES = {
     "wire uring": pytest("wire", backend="uring"),
     "wire asan epoll": pytest("wire", variant="asan", backend="epoll"),
     "wire asan uring": pytest("wire", variant="asan", backend="uring"),
+    "simulation": simulation(2000),
     "crash": pytest("crash", timeout=600),
     "faults": pytest("faults", timeout=600),
     "clients": pytest("clients", timeout=900),

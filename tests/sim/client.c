@@ -450,10 +450,7 @@ static void shared_once(struct client *c)
         EXPECT(c, !w->once_taken[n], "%s was made twice", name);
         w->once_taken[n] = true;
     } else {
-        EXPECT(c,
-               same_error(c, ERR_PRECONDITION_FAILED, c->a.e) ||
-                   same_error(c, ERR_CONDITIONAL_CONFLICT, c->a.e),
-               "a put of what may be there");
+        EXPECT(c, same_error(c, ERR_PRECONDITION_FAILED, c->a.e), "a put of what may be there");
         EXPECT(c, w->once_tries[n] > 1, "%s was there before anybody put it", name);
     }
     if (n == w->once && n + 1 < ONCE && w->once_taken[n] && one_in(c, 3)) w->once++;

@@ -15,13 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CUTS = 25, JOBS_MAX = 64, HISTORY_SECONDS = 120 };
+enum { CUTS = 25, JOBS_MAX = 64, HISTORY_SECONDS = 600, AGAIN = 16, BAD_MAX = 20, PROGRESS_SECONDS = 60 };
 
 struct totals { /* shared by all processes; each history adds with the lock of atomics */
     _Atomic uint64_t points, lives, ops, checks, recoveries, opening, working, closing, http_points, lost,
-        views[3];
+        replayed, views[3];
     _Atomic uint64_t did[OP_KINDS];
-    _Atomic uint64_t hash_of_last;
+    _Atomic uint64_t hash[JOBS_MAX]; /* of the last history of each place */
 };
 static struct totals *sum;
 
@@ -41,27 +41,27 @@ static void add(uint64_t seed, const struct history *h)
     sum->views[0] += view_model_counts.kept;
     sum->views[1] += view_model_counts.partly;
     sum->views[2] += view_model_counts.lost;
-    sum->hash_of_last = h->hash;
 }
 
 /* The process of one history. */
-static void child(uint64_t seed, unsigned cuts)
+static void child(uint64_t seed, unsigned cuts, unsigned place, bool again)
 {
     struct history h;
     alarm(HISTORY_SECONDS);
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, -1);
     if (!getenv("INGOT_SIM_LOG")) ASSERT(freopen("/dev/null", "w", stderr) || true);
     history_run(seed, cuts, &h);
-    add(seed, &h);
+    if (!again) add(seed, &h);
+    sum->hash[place] = h.hash;
     _exit(0);
 }
 
-static pid_t begin(uint64_t seed, unsigned cuts)
+static pid_t begin(uint64_t seed, unsigned cuts, unsigned place, bool again)
 {
     fflush(stdout);
     pid_t p = fork();
     ASSERT(p >= 0);
-    if (p == 0) child(seed, cuts);
+    if (p == 0) child(seed, cuts, place, again);
     return p;
 }
 
@@ -83,14 +83,14 @@ static uint64_t argument(int argc, char **argv, const char *name, uint64_t other
 static int one(const char *self, uint64_t seed, unsigned cuts)
 {
     int status;
-    pid_t p = begin(seed, cuts);
+    pid_t p = begin(seed, cuts, 0, false);
     ASSERT(waitpid(p, &status, 0) == p);
     if (status != 0) {
         say_failed(self, seed, cuts, status);
         return 1;
     }
     printf("seed %llu: %llu power cuts, trace %016llx\n", (unsigned long long)seed,
-           (unsigned long long)sum->points, (unsigned long long)sum->hash_of_last);
+           (unsigned long long)sum->points, (unsigned long long)sum->hash[0]);
     return 0;
 }
 
@@ -102,9 +102,11 @@ static void report(double seconds, unsigned bad)
            (unsigned long long)sum->points, (unsigned long long)sum->opening,
            (unsigned long long)sum->working, (unsigned long long)sum->closing,
            (unsigned long long)sum->http_points, bad);
-    printf("lives %llu, operations %llu of %u kinds, answers lost %llu, checks %llu, recoveries %llu\n",
+    printf("lives %llu, operations %llu of %u kinds, answers lost %llu, checks %llu, recoveries %llu, "
+           "histories run twice %llu\n",
            (unsigned long long)sum->lives, (unsigned long long)sum->ops, rows, (unsigned long long)sum->lost,
-           (unsigned long long)sum->checks, (unsigned long long)sum->recoveries);
+           (unsigned long long)sum->checks, (unsigned long long)sum->recoveries,
+           (unsigned long long)sum->replayed);
     printf("views kept %llu, older %llu, oldest %llu; %.1f s, %.2f ms a point\n",
            (unsigned long long)sum->views[0], (unsigned long long)sum->views[1],
            (unsigned long long)sum->views[2], seconds,
@@ -118,37 +120,56 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+struct place {
+    pid_t pid; /* 0: free */
+    uint64_t seed, hash;
+    bool again; /* its seed is run a second time: the history must be the same */
+};
+
+/* A history has ended. true: its place goes on with the same seed. */
+static bool ended(const char *self, struct place *p, unsigned i, int status, unsigned *bad)
+{
+    uint64_t hash = sum->hash[i];
+    if (status != 0) {
+        ++*bad;
+        say_failed(self, p->seed, CUTS, status);
+    } else if (p->again && p->hash != hash) {
+        ++*bad;
+        printf("FAILED: seed %llu gave the traces %016llx and %016llx\n", (unsigned long long)p->seed,
+               (unsigned long long)p->hash, (unsigned long long)hash);
+    } else if (!p->again && p->seed % AGAIN == 1) {
+        p->hash = hash;
+        p->again = true;
+        p->pid = begin(p->seed, CUTS, i, true);
+        return true;
+    }
+    sum->replayed += p->again;
+    *p = (struct place){0};
+    return false;
+}
+
 /* Processes side by side until enough points are done; a failing seed is said at once. */
 static unsigned many(const char *self, uint64_t from, uint64_t points, unsigned jobs)
 {
-    struct {
-        pid_t pid;
-        uint64_t seed;
-    } running[JOBS_MAX] = {{0}};
+    struct place place[JOBS_MAX] = {{0}};
     unsigned bad = 0, live = 0;
     uint64_t seed = from, started = 0;
-    double next = now() + 60;
-    while (live > 0 || (started * CUTS < points && bad < 20)) {
-        for (unsigned i = 0; i < jobs && started * CUTS < points && bad < 20; i++) {
-            if (running[i].pid) continue;
-            running[i].seed = seed++;
-            running[i].pid = begin(running[i].seed, CUTS);
+    double next = now() + PROGRESS_SECONDS;
+    while (live > 0 || (started * CUTS < points && bad < BAD_MAX)) {
+        for (unsigned i = 0; i < jobs && started * CUTS < points && bad < BAD_MAX; i++) {
+            if (place[i].pid) continue;
+            place[i].seed = seed++;
+            place[i].pid = begin(place[i].seed, CUTS, i, false);
             started++;
             live++;
         }
         int status;
         pid_t p = wait(&status);
         ASSERT(p > 0);
-        for (unsigned i = 0; i < jobs; i++) {
-            if (running[i].pid != p) continue;
-            running[i].pid = 0;
-            live--;
-            if (status == 0) continue;
-            bad++;
-            say_failed(self, running[i].seed, CUTS, status);
-        }
+        for (unsigned i = 0; i < jobs; i++)
+            if (place[i].pid == p) live -= !ended(self, &place[i], i, status, &bad);
         if (now() < next) continue;
-        next = now() + 60;
+        next = now() + PROGRESS_SECONDS;
         printf("… %llu crash points\n", (unsigned long long)sum->points);
         fflush(stdout);
     }
