@@ -106,6 +106,8 @@ static void adopt(struct extents *x)
     for (size_t i = 0; i < x->nfiles; i++) {
         struct ext_file *f = x->files[i];
         if (!f->headed || !f->tail || f->cursor >= x->file_max) continue;
+        /* A crash in its making may have left it shorter than its header's two copies. */
+        if (f->cursor < EXT_START) f->cursor = EXT_START;
         if (x->active[f->cls]) x->active[f->cls]->active = false;
         x->active[f->cls] = f;
         f->active = true;

@@ -188,18 +188,28 @@ static struct view *find_view(uint64_t id)
     return NULL;
 }
 
-static err identify(const char *file, bool must_exist, uint64_t *id)
+static struct view *add_view(void)
+{
+    ASSERT(nviews < VIEWS_MAX);
+    struct view *v = calloc(1, sizeof *v);
+    ASSERT(v);
+    v->id = nviews + 1;
+    return views[nviews++] = v;
+}
+
+/* The view that the folder's file names; a new one where there is none. */
+static err identify(const char *file, bool must_exist, struct view **out)
 {
     struct buf b;
     buf_init(&b, 64);
     err e = sys_read_file(file, 8, &b);
     if (e == ERR_OK) {
-        *id = b.n == 8 ? get_le64(b.p) : 0;
-        if (!find_view(*id)) e = ERR_CORRUPT;
+        *out = b.n == 8 ? find_view(get_le64(b.p)) : NULL;
+        if (!*out) e = ERR_CORRUPT;
     } else if (e == ERR_NOT_FOUND && !must_exist) {
         char bytes[8];
-        *id = nviews + 1;
-        put_le64(bytes, *id);
+        *out = add_view();
+        put_le64(bytes, (*out)->id);
         e = sys_replace_file(file, str_of(bytes, 8), 0600);
     }
     buf_free(&b);
@@ -209,19 +219,11 @@ static err identify(const char *file, bool must_exist, uint64_t *id)
 err view_open(const struct view_options *o, struct view **out, char why[512])
 {
     char file[4096];
-    uint64_t id = 0;
+    struct view *v = NULL;
     int rc = sys->mkdir(o->dir, 0700);
     int n = snprintf(file, sizeof file, "%s/CURRENT", o->dir);
     ASSERT(n > 0 && (size_t)n < sizeof file);
-    err e = rc < 0 && rc != -EEXIST ? err_of_errno(-rc) : identify(file, o->must_exist, &id);
-    struct view *v = find_view(id);
-    if (!e && !v) {
-        ASSERT(nviews < VIEWS_MAX);
-        v = calloc(1, sizeof *v);
-        ASSERT(v);
-        v->id = id;
-        views[nviews++] = v;
-    }
+    err e = rc < 0 && rc != -EEXIST ? err_of_errno(-rc) : identify(file, o->must_exist, &v);
     if (!e && v->open) e = ERR_SERVICE_UNAVAILABLE;
     if (e) {
         snprintf(why, 512, "the index in %.200s cannot be opened (%s)", o->dir, err_name(e));
