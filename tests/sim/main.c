@@ -1,7 +1,7 @@
 /* The whole server under power cuts, in simulation, against a model.
  *
- *   torture [--cuts N] [--from SEED] [--jobs N]   histories until N power cuts; figures at the end
- *   torture --seed S [--cuts N]                   one history, as a failing run says; prints its trace hash
+ *   torture [--cuts N] [--from SEED] [--jobs N] [--bad N]   histories until N power cuts or N bad ones;
+ * figures torture --seed S [--cuts N]   one history, as a failing run says; prints its trace hash
  *
  * A history is a process of its own; what it prints goes to the one who reads the failure. */
 #include "world.h"
@@ -149,14 +149,14 @@ static bool ended(const char *self, struct place *p, unsigned i, int status, uns
 }
 
 /* Processes side by side until enough points are done; a failing seed is said at once. */
-static unsigned many(const char *self, uint64_t from, uint64_t points, unsigned jobs)
+static unsigned many(const char *self, uint64_t from, uint64_t points, unsigned jobs, unsigned bad_max)
 {
     struct place place[JOBS_MAX] = {{0}};
     unsigned bad = 0, live = 0;
     uint64_t seed = from, started = 0;
     double next = now() + PROGRESS_SECONDS;
-    while (live > 0 || (started * CUTS < points && bad < BAD_MAX)) {
-        for (unsigned i = 0; i < jobs && started * CUTS < points && bad < BAD_MAX; i++) {
+    while (live > 0 || (started * CUTS < points && bad < bad_max)) {
+        for (unsigned i = 0; i < jobs && started * CUTS < points && bad < bad_max; i++) {
             if (place[i].pid) continue;
             place[i].seed = seed++;
             place[i].pid = begin(place[i].seed, CUTS, i, false);
