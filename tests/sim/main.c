@@ -185,10 +185,12 @@ int main(int argc, char **argv)
     if (seed) return one(argv[0], seed, (unsigned)points);
     uint64_t jobs = argument(argc, argv, "--jobs", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
     double began = now();
+    uint64_t bad_max = argument(argc, argv, "--bad", BAD_MAX);
     unsigned bad = many(argv[0], argument(argc, argv, "--from", 1), points,
                         (unsigned)(jobs < 1          ? 1
                                    : jobs > JOBS_MAX ? JOBS_MAX
-                                                     : jobs));
+                                                     : jobs),
+                        (unsigned)bad_max);
     report(now() - began, bad);
     return bad ? 1 : 0;
 }
