@@ -50,11 +50,36 @@ static err open_store(struct life *l)
     return e;
 }
 
+/* The folder of the index loses its file: RocksDB's damage, which no log of ours can undo. */
+static void lose_index(struct life *l)
+{
+    l->index_lost = true;
+    sys->unlink(DIR "/index/CURRENT");
+    sys->fsync_dir(DIR "/index");
+}
+
+static bool recover_index(struct life *l)
+{
+    struct recover_options o = {.dir = DIR, .entry = objects_check_entry};
+    struct recover_report r;
+    char why[512] = "";
+    err e = engine_recover(&o, &r, why);
+    bool whole = !e && r.lost_records == 0;
+    if (!whole)
+        fprintf(stderr, "seed %llu: recover: %s\n%.*s", (unsigned long long)l->w->seed, why, (int)r.lines.n,
+                r.lines.p ? r.lines.p : "");
+    ASSERT(whole || l->faults);
+    buf_free(&r.lines);
+    l->h->recoveries++;
+    return whole;
+}
+
 static bool start(struct life *l)
 {
     struct world *w = l->w;
     struct objects_options o = {.store = &w->store, .min_part_size = MIN_PART};
-    if (open_store(l)) return false;
+    if (l->h->lives > 0 && !l->faults && dice(l, 30) == 0) lose_index(l);
+    if (open_store(l) && !(l->index_lost && recover_index(l) && open_store(l) == ERR_OK)) return false;
     err e = objects_new(&o, &w->objects);
     ASSERT(!e || l->faults);
     if (e) return false;
