@@ -20,3 +20,5 @@ mutants: ## plant classic bugs one at a time; each must be caught (M= selects by
 	@python3 tools/mutants.py $(M)
 
 torture-mutants: mutants
+
+torture: torture-sim torture-mutants
