@@ -69,9 +69,9 @@ err sys_replace_file(const char *path, struct str data, unsigned mode);
 err sys_mkdirs(const char *path, unsigned mode);
 
 /* Fault injection: the k-th call (0-based) of the wrapped table fails once. All calls that can fail count, so
- * not the clocks, random and sleep. EIO, ENOSPC and EINTR fail without doing anything (close closes all the same).
- * SHORT moves half the bytes of a read or write of two or more; where nothing can be short it is EIO. Any
- * thread may call the table; install and remove while none does. */
+ * not the clocks, random and sleep. EIO, ENOSPC and EINTR fail without doing anything (close closes all the
+ * same). SHORT moves half the bytes of a read or write of two or more; where nothing can be short it is EIO.
+ * Any thread may call the table; install and remove while none does. */
 enum sys_fault_kind { SYS_FAULT_EIO, SYS_FAULT_ENOSPC, SYS_FAULT_EINTR, SYS_FAULT_SHORT };
 void sys_fault_install(uint64_t k, enum sys_fault_kind kind); /* sets sys to the faulting table */
 void sys_fault_remove(void);                                  /* sets sys back to what it was */
