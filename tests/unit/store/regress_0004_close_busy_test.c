@@ -1,4 +1,4 @@
-/* Regression 3: when the loops ended in the middle of a background fiber that frees extents, closing the
+/* Regression 4: when the loops ended in the middle of a background fiber that frees extents, closing the
  * store waited for a lock that nobody would give back (an assertion, outside of fibers), and a store whose
  * collection was cut short was marked as closed in order, so that what it had half done stayed for good. */
 #include "conformance/store_engine.h"

@@ -1,4 +1,4 @@
-/* Regression 2: a commit whose flush failed was answered with an error, and the bytes it published were
+/* Regression 3: a commit whose flush failed was answered with an error, and the bytes it published were
  * freed; the record was on the disk all the same, and at the next start it replaced a good object by one
  * without bytes. What nobody knows the fate of keeps its bytes. */
 #include "conformance/store_engine.h"

@@ -1,4 +1,4 @@
-/* Regression 4: a crash while an extent file was made left one copy of its header and no more; the next start
+/* Regression 5: a crash while an extent file was made left one copy of its header and no more; the next start
  * placed extents where the second copy belongs, and making the file final wrote over the first of them. */
 #include "conformance/store_engine.h"
 
