@@ -17,6 +17,7 @@ if [ "${FRESH_STAGE:-}" = "" ]; then
     [ "$(id -u)" = 0 ] || { echo "fresh.sh: only root may make a new root directory" >&2; exit 2; }
     command -v debootstrap >/dev/null || { echo "fresh.sh: install debootstrap first" >&2; exit 2; }
     dir=${FRESH_DIR:-$(mktemp -d /var/tmp/ingot-fresh.XXXXXX)}
+    chmod 755 "$dir" # it is somebody's root directory
     # Namespaces of its own: mounts and processes end with the script, whatever happens.
     FRESH_STAGE=outside FRESH_ROOT=$dir unshare --mount --pid --fork --kill-child "$0" "$@" && code=0 || code=$?
     [ -n "${KEEP:-}" ] && echo "fresh.sh: left at $dir" || rm -rf --one-file-system "$dir"
