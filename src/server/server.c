@@ -192,6 +192,9 @@ static bool open_store(struct server *s)
         .blob_cache = config_u64(c, SET_BLOB_CACHE),
         .inline_max = config_u64(c, SET_INLINE_MAX),
         .log_bytes = config_u64(c, SET_LOG_SIZE),
+        .segment_bytes = config_u64(c, SET_LOG_SEGMENT_SIZE),
+        .archive_bytes = config_u64(c, SET_ARCHIVE_SIZE),
+        .index_buffer = config_u64(c, SET_INDEX_BUFFER),
         .progress = {report_progress, &next_report},
     };
     s->in_memory = config_u64(c, SET_STORE) == 1;

@@ -131,7 +131,8 @@ static void open_files(void *arg)
     e->super.clean_seq = 0;
     e->super.epoch++;
     if (!e->o.read_only) j->r = super_save(e->dir, &e->super, j->why);
-    struct view_options vo = {.dir = index, .cache = e->o.index_cache, .discard = e->o.read_only};
+    struct view_options vo = {
+        .dir = index, .cache = e->o.index_cache, .buffer = e->o.index_buffer, .discard = e->o.read_only};
     if (!j->r) j->r = view_open(&vo, &e->view, j->why);
     struct log_options lo = {.dir = e->dir,
                              .epoch = e->super.epoch,

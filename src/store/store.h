@@ -30,6 +30,7 @@ struct engine_options {
     uint64_t segment_bytes;     /* of the log's files; 0: as measured (tests lower it) */
     uint64_t archive_bytes;     /* beyond it (and twice the index) a snapshot replaces it; 0: 64 MiB */
     uint64_t extent_file_bytes; /* an extent file is full here; 0: 1 GiB */
+    size_t index_buffer;        /* RocksDB's write buffer; 0: 16 MiB */
     struct store_progress progress;
     bool read_only; /* check without repair: opens without replay into the view being kept */
 };

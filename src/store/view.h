@@ -14,6 +14,7 @@ struct view;
 struct view_options {
     const char *dir; /* DIR/index, made if absent */
     size_t cache;    /* block cache, bytes */
+    size_t buffer;   /* of changes before they are written to a file; 0: 16 MiB */
     bool discard;    /* at close, drop what was not flushed (a check that must change nothing) */
     bool must_exist;
 };

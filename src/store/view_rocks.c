@@ -79,12 +79,13 @@ static void set_options(struct view *v, const struct view_options *o)
         v->options = changed;
     }
     rocksdb_options_set_create_if_missing(v->options, !o->must_exist);
-    rocksdb_options_set_write_buffer_size(v->options, MEMTABLE_BYTES);
+    size_t buffer = o->buffer ? o->buffer : MEMTABLE_BYTES;
+    rocksdb_options_set_write_buffer_size(v->options, buffer);
     rocksdb_options_set_max_write_buffer_number(v->options, 3);
     rocksdb_options_set_max_background_jobs(v->options, 2);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(v->options, 1);
-    rocksdb_options_set_max_bytes_for_level_base(v->options, 4 * MEMTABLE_BYTES);
-    rocksdb_options_set_target_file_size_base(v->options, 32 << 20);
+    rocksdb_options_set_max_bytes_for_level_base(v->options, 4 * buffer);
+    rocksdb_options_set_target_file_size_base(v->options, 2 * buffer);
     rocksdb_options_set_compression(v->options, rocksdb_lz4_compression);
     rocksdb_options_set_max_open_files(v->options, 512);
     rocksdb_options_set_memtable_whole_key_filtering(v->options, 1);
