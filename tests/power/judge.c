@@ -227,13 +227,36 @@ static void check_deep(struct judge *j)
     buf_free(&r.lines);
 }
 
+static void look_in_fiber(struct judge_run *r)
+{
+    struct rt_options ro = {.backend = RT_EPOLL, .loops = 1, .workers = 2, .watchdog_ns = -1};
+    if (rt_new(&ro, &r->rt) || !rt_spawn(rt_loop_at(r->rt, 0), "judge", looks, r)) abort();
+    rt_run(r->rt);
+    rt_free(r->rt);
+}
+
+static void lose_index_and_recover(struct judge *j)
+{
+    char from[4096], to[4096], why[512] = "";
+    struct recover_options o = {.dir = j->o->dir, .entry = objects_check_entry};
+    struct recover_report r = {0};
+    snprintf(from, sizeof from, "%s/index", o.dir);
+    snprintf(to, sizeof to, "%s/../lost", o.dir);
+    if (rename(from, to) < 0) abort();
+    err e = engine_recover(&o, &r, why);
+    if (e) judge_say(j, "recover: %s", why);
+    if (r.lost_records) judge_say(j, "recover: %llu records lost", (unsigned long long)r.lost_records);
+    buf_free(&r.lines);
+}
+
 unsigned judge(const struct judge_options *o)
 {
     struct judge_run r = {.j = {.o = o}};
-    struct rt_options ro = {.backend = RT_EPOLL, .loops = 1, .workers = 2, .watchdog_ns = -1};
-    if (rt_new(&ro, &r.rt) || !rt_spawn(rt_loop_at(r.rt, 0), "judge", looks, &r)) abort();
-    rt_run(r.rt);
-    rt_free(r.rt);
+    look_in_fiber(&r);
     if (o->deep && !r.j.findings) check_deep(&r.j);
+    if (!o->recover || r.j.findings) return r.j.findings;
+    lose_index_and_recover(&r.j);
+    if (!r.j.findings) look_in_fiber(&r);
+    if (!r.j.findings) check_deep(&r.j);
     return r.j.findings;
 }

@@ -12,6 +12,7 @@ struct judge_options {
     uint64_t cut;
     bool again;                   /* close in order, open and look once more */
     bool deep;                    /* then verify every byte and reference (ingot check --deep) */
+    bool recover;                 /* then lose the index, recover it from the rest, and look once more */
     struct engine_options engine; /* but dir */
 };
 /* The number of findings, each printed in one line (the first 20). For a process of its own: it starts the

@@ -99,6 +99,7 @@ int main(int argc, char **argv)
     bool parsed = argc > 1 && parse(&a, argc - 1, argv + 1);
     if (parsed && strcmp(command, "record") == 0 && a.position) return record(&a);
     if (parsed && strcmp(command, "replay") == 0 && a.replay.history && a.replay.fs) {
+        log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT, -1);
         int64_t bad = replay(&a.replay);
         return bad < 0 ? 3 : bad ? 1 : 0;
     }

@@ -16,7 +16,7 @@ DISK = 384 << 20  # xfs takes no less than 300 MiB
 # Small, so that a few thousand operations see the log recycled, collected and archived, and RocksDB flush and compact.
 SIZES = {"log_size": "4MiB", "log_segment_size": "1MiB", "archive_size": "64KiB", "index_buffer": "128KiB", "min_part_size": 1,
          "inline_max": "32KiB"}
-MKFS = {"ext4": ["mkfs.ext4", "-q", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"], "xfs": ["mkfs.xfs", "-q", "-K"]}
+MKFS = {"ext4": ["mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0"], "xfs": ["mkfs.xfs", "-q", "-K"]}
 OPTIONS = {"ext4": "noatime,noauto_da_alloc", "xfs": "noatime,nouuid"}
 
 
@@ -55,6 +55,8 @@ class Recording:
         self.served = self.folder / "record"
         self.process = self.loop = None
         self.first = 0
+        self.keep = False
+        self.seen = {}
 
     def __enter__(self):
         self.mount.mkdir()
@@ -63,7 +65,8 @@ class Recording:
 
     def __exit__(self, *_):
         self.unmount()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def serve(self):
         self.process = subprocess.Popen([str(POWER), "record", f"--dir={self.served}", f"--bytes={DISK}", f"--log={self.log}",
@@ -88,25 +91,36 @@ class Recording:
         self.process.wait(60)
         self.process = None
 
-    def load(self, seed, workers=4, steps=150, nosync=None):
-        """Record the load: afterwards blocks, history and first are there. nosync: flushes of paths with this word are lost."""
+    def load(self, seed, workers=4, steps=150, nosync=None, backend="auto"):
+        """Record the load: afterwards blocks, history and first are there. nosync: flushes of paths with this word are lost (not
+        with io_uring, whose flushes are no calls)."""
         self.serve()
         clock = work.Clock(self.position)
         self.first = clock.now()
         env = {"LD_PRELOAD": str(NOSYNC), "NOSYNC": nosync} if nosync else {}
-        server = Server(data=self.mount / "data", env=env, watchdog=0, **SIZES)
+        server = Server(data=self.mount / "data", env=env, watchdog=0, backend=backend, **SIZES)
         try:
             server.start()
             work.run(server, clock, seed, workers, steps).write(self.history)
+            self.seen = self.files()
             server.kill()
         finally:
             server.remove()
         self.unmount()
 
+    def files(self):
+        """What the load made the engine do: the number of the newest log segment, table files, snapshots of the archive."""
+        data = self.mount / "data"
+        return {"segments": max(int(p.stem, 16) for p in (data / "log").glob("0*.log")),
+                "tables": max((int(p.stem) for p in (data / "index").glob("*.sst")), default=0),
+                "snapshots": len(list((data / "archive").glob("*.snap")))}
+
+    def command(self, states, seed, deep_one_in):
+        return (f"{POWER} replay --dir={self.folder} --bytes={DISK} --log={self.log} --history={self.history} --fs={self.fs} "
+                f"--first={self.first} --states={states} --seed={seed} --deep-one-in={deep_one_in}")
+
     def replay(self, states, seed, deep_one_in=10, timeout=7200):
         """(exit code, output) of judging that many states."""
-        command = [str(POWER), "replay", f"--dir={self.folder}", f"--bytes={DISK}", f"--log={self.log}", f"--history={self.history}",
-                   f"--fs={self.fs}", f"--first={self.first}", f"--states={states}", f"--seed={seed}", f"--deep-one-in={deep_one_in}"]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        done = subprocess.run(self.command(states, seed, deep_one_in).split(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=timeout, check=False)
         return done.returncode, done.stdout

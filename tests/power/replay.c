@@ -11,6 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* File systems take for granted that their superblock is written whole or not at all. */
+#define SUPERBLOCK_END 4096u
+
 #define JUDGE_SECONDS 300 /* a store that does not open in this time is a finding */
 
 enum { KEEP_ALL, KEEP_SOME, KEEP_TORN, KEEP_KINDS };
@@ -114,7 +117,8 @@ static unsigned make(struct replayer *r, const struct state *s)
         const struct block_entry *e = &r->log.v[i];
         struct keep k = {.seed = mix(&seed), .of_ten = 10, .to = UINT32_MAX};
         if (kind != KEEP_ALL && mix(&seed) % 10 >= in_ten) continue;
-        if (kind == KEEP_TORN && mix(&seed) % 3 == 0) tear(&k, e->len / DISK_SECTOR);
+        if (kind == KEEP_TORN && e->off >= SUPERBLOCK_END && mix(&seed) % 3 == 0)
+            tear(&k, e->len / DISK_SECTOR);
         disk_overlay_apply(r->disk, e, r->log.data[i], keep_sector, &k);
     }
     return kind;
@@ -129,6 +133,7 @@ static _Noreturn void judge_child(struct replayer *r, const struct state *s, boo
                               .cut = s->cut,
                               .again = deep,
                               .deep = deep,
+                              .recover = deep && s->seed % 2,
                               .engine = r->o->engine};
     alarm(JUDGE_SECONDS);
     _exit(judge(&o) ? 1 : 0);
