@@ -5,6 +5,7 @@ boto3 takes a millisecond of CPU a request and a tenth of a second to begin with
 import functools
 import hashlib
 import hmac
+import html
 import re
 import socket
 import time
@@ -31,6 +32,17 @@ def quote(text):
     return "".join(chr(c) if c in PLAIN else f"%{c:02X}" for c in text.encode())
 
 
+def elements(body, name):
+    """What stands in each element of that name; none of S3's listings nests one in itself."""
+    return [e.decode() for e in re.findall(f"<{name}>(.*?)</{name}>".encode(), body, re.S)]
+
+
+def inner(text, name):
+    """The text of the first element of that name."""
+    found = re.search(f"<{name}>(.*?)</{name}>", text, re.S)
+    return html.unescape(found.group(1)) if found else None
+
+
 class Reply:
     __slots__ = ("status", "headers", "body")
 
@@ -38,15 +50,11 @@ class Reply:
         self.status, self.headers, self.body = status, headers, body
 
     def field(self, name):
-        found = re.search(f"<{name}>(.*?)</{name}>".encode(), self.body, re.S)
-        return found.group(1).decode() if found else None
-
-    def fields(self, name):
-        return [f.decode() for f in re.findall(f"<{name}>(.*?)</{name}>".encode(), self.body, re.S)]
+        return inner(self.body.decode(), name)
 
     @property
     def etag(self):
-        return (self.headers.get("etag") or self.field("ETag").replace("&quot;", '"')).strip('"')
+        return (self.headers.get("etag") or self.field("ETag")).strip('"')
 
     def __repr__(self):
         return f"<{self.status} {self.body[:300]!r}>"
