@@ -1,10 +1,14 @@
-# The store under power cuts (tests/power). Needs libfuse3-dev; where it is missing the test says so.
+# Crashes: power cuts (tests/power, which needs libfuse3-dev) and kill -9 (tests/crash). The long runs take half an hour and more.
 
 POWER_SRCS := $(sort $(wildcard tests/power/*.c))
 POWER_BIN  := $(OUT)/tests/power/power
 POWER_OBJS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/power/nosync.c,$(POWER_SRCS)))
 
-.PHONY: power-bins
+POWER_STATES ?= 10000
+POWER_SEED   ?= 1
+KILL_ROUNDS  ?= 1000
+
+.PHONY: power-bins torture torture-power torture-kill
 power-bins: $(BIN) $(POWER_BIN) $(OUT)/tests/power/nosync.so
 
 $(OUT)/tests/power/%.o: tests/power/%.c Makefile
@@ -19,3 +23,11 @@ $(POWER_BIN): $(POWER_OBJS) $(LIB)
 $(OUT)/tests/power/nosync.so: tests/power/nosync.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC_$(VARIANT)) $(CPPFLAGS) $(CFLAGS) -shared -fPIC -o $@ $< -ldl
+
+torture: torture-power torture-kill
+
+torture-power: power-bins $(VENV)/.done ## POWER_STATES (10,000) states that a power cut could leave, on ext4 and xfs
+	@POWER_STATES=$(POWER_STATES) POWER_SEED=$(POWER_SEED) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/power -s $(T)
+
+torture-kill: $(BIN) $(VENV)/.done ## KILL_ROUNDS (1,000) times kill -9 under mixed load
+	@INGOT_CRASH_ROUNDS=$(KILL_ROUNDS) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/crash -s -o timeout=14400 $(T)

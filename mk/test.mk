@@ -18,7 +18,7 @@ wire: $(BIN) $(VENV)/.done ## run the wire tests against one VARIANT (T= selects
 clients: $(BIN) $(VENV)/.done ## whole clients: SDKs, restic, rclone, s3cmd, awscli (T= selects tests)
 	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/clients $(T)
 
-crash: $(BIN) $(VENV)/.done ## kill -9 under load (INGOT_CRASH_ROUNDS=1000 for the long run)
+crash: $(BIN) $(VENV)/.done ## kill -9 under load (long: make torture-kill)
 	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/crash -s $(T)
 
 faults: $(BIN) $(OUT)/tests/faults/iofault.so $(VENV)/.done ## a file system that fails on demand (T= selects tests)

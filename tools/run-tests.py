@@ -141,6 +141,17 @@ def pytest(folder, variant="release", backend="auto", timeout=900, marks=None, e
     return suite
 
 
+def power(name):
+    """Power cuts: its programs need FUSE's headers; without them the tests say that they are skipped."""
+    if pathlib.Path("/usr/include/fuse3/fuse.h").exists():
+        code, output = run(make("power-bins"), 900)
+        if code != 0:
+            outcome = Outcome()
+            outcome.case(False, f"{name}: build", output)
+            return outcome
+    return pytest("power")(name)
+
+
 def fuzz(seconds):
     """Every fuzz target for some seconds; each is a case."""
     def suite(name):
@@ -232,6 +243,7 @@ SUITES = {
     "simulation": simulation(2000),
     "crash": pytest("crash", timeout=600),
     "faults": pytest("faults", timeout=600),
+    "power": power,
     "clients": pytest("clients", timeout=900),
     "fuzz": fuzz(5),
 }
