@@ -244,6 +244,7 @@ SUITES = {
     "crash": pytest("crash", timeout=600),
     "faults": pytest("faults", timeout=600),
     "power": power,
+    "linear": pytest("linear"),
     "clients": pytest("clients", timeout=900),
     "fuzz": fuzz(5),
 }

@@ -301,6 +301,8 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
             engine_fail(e, "write the log", b->e);
             b->e = ERR_IO;
         }
+        /* Before the next leader changes the counts of files that go into the view with this batch. */
+        if (!b->e) apply_seal(&b->apply, b->first_seq + b->commits - 1);
     }
     if (b->e) fail_all(b, b->e);
 }
@@ -366,7 +368,6 @@ static void apply_batch(struct engine *e, struct batch *b)
         if (atomic_load(&e->state) == ENGINE_FAILED) b->e = ERR_IO;
         uint64_t last = b->first_seq + b->commits - 1;
         if (!b->e) {
-            apply_seal(&b->apply, last);
             b->e = apply_to_view(e, b);
             if (b->e) engine_fail(e, "apply to the index", b->e);
         }

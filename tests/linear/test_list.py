@@ -12,6 +12,7 @@ ROUNDS = int(os.environ.get("LINEAR_ROUNDS", "6"))
 SEED = int(os.environ.get("LINEAR_SEED", "1"))
 WRITERS, LISTERS = 3, 2
 LISTINGS = 4 * ROUNDS  # of each lister
+CHANGES = 10           # at least, before each listing
 SETTINGS = {"access_log": "false", "log_size": "16MiB", "log_segment_size": "4MiB", "index_buffer": "256KiB"}
 
 
@@ -63,10 +64,16 @@ def list_all(client, rng):
         query["continuation-token"] = token
 
 
+def changes(writers):
+    return sum(len(e) - 1 for w in writers for e in w.events.values())
+
+
 def listing(server, writers, seed, failures):
     client, rng = quick.of(server), random.Random(seed)
     try:
-        for _ in range(LISTINGS):
+        for number in range(LISTINGS):
+            while changes(writers) < number * CHANGES and not any(w.failure for w in writers):
+                time.sleep(0.001)  # the writers are slower than the listers
             start = time.monotonic_ns()
             prefix, keys = list_all(client, rng)
             end = time.monotonic_ns()
@@ -101,5 +108,4 @@ def test_list_while_keys_change(start_server):
         w.join(120)
         assert w.failure is None, repr(w.failure)
     assert not failures, repr(failures[0])
-    changes = sum(len(e) - 1 for w in writers for e in w.events.values())
-    print(f"list: {LISTERS * LISTINGS} listings during {changes} changes: each true")
+    print(f"list: {LISTERS * LISTINGS} listings during {changes(writers)} changes: each true")
