@@ -30,6 +30,7 @@ struct replayer {
     struct history history;
     struct disk *disk;
     char file[4096], mnt[4096], data[4096], dev[32];
+    pid_t server;      /* of the disk */
     uint64_t based;    /* entries in the base */
     uint64_t at_flush; /* states cut right behind a flush */
     uint64_t bad;
@@ -150,6 +151,15 @@ static bool judged_good(struct replayer *r, const struct state *s, bool deep)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* A disk that is no longer served says nothing about the store. */
+static bool server_ended(struct replayer *r)
+{
+    int status;
+    if (waitpid(r->server, &status, WNOHANG) != r->server) return false;
+    fprintf(stderr, "the disk's server ended (status %#x)\n", (unsigned)status);
+    return true;
+}
+
 /* false: the harness itself failed. */
 static bool run_state(struct replayer *r, uint64_t number, const struct state *s)
 {
@@ -158,6 +168,7 @@ static bool run_state(struct replayer *r, uint64_t number, const struct state *s
     bool mounted = mount_fs(r->dev, r->mnt, r->o->fs) == 0;
     bool deep = r->o->deep_one_in && number % r->o->deep_one_in == 0;
     bool good = mounted && judged_good(r, s, deep);
+    if (!good && server_ended(r)) return false;
     if (!good) {
         r->bad++;
         fprintf(stderr, "  bad: state %llu, cut at %llu (%llu after the last flush, kept: %s)\n",
@@ -214,13 +225,13 @@ int64_t replay(const struct replay_options *o)
     if (!load(r)) return -1;
     char served[4096];
     snprintf(served, sizeof served, "%s/replay", o->dir);
-    pid_t server = mount_serve(r->disk, served);
-    if (server < 0) return -1;
+    r->server = mount_serve(r->disk, served);
+    if (r->server < 0) return -1;
     bool ok = mount_loop(r->file, r->dev) == 0;
     if (ok) {
         ok = run_states(r);
         ok = mount_unloop(r->dev) == 0 && ok;
     }
-    ok = mount_unserve(server, served) == 0 && ok;
+    ok = mount_unserve(r->server, served) == 0 && ok;
     return ok ? (int64_t)r->bad : -1;
 }

@@ -11,7 +11,7 @@ from recording import Recording, missing
 STATES = int(os.environ.get("POWER_STATES", "100"))
 SEED = int(os.environ.get("POWER_SEED", "1"))
 LONG = STATES > 200
-PER_RECORDING = 1000 if LONG else STATES // 2
+PER_RECORDING = 500 if LONG else STATES // 2
 RECORDINGS = max(2, STATES // PER_RECORDING)
 
 if missing():
