@@ -188,6 +188,23 @@ def test_copies(raw, s3, bucket):
         fields(r, ArgumentName="x-amz-copy-source", ArgumentValue="nonsense")
 
 
+@op("CopyObject")
+@op("UploadPartCopy")
+def test_a_copy_has_no_body(raw, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="src", Body=b"12345")
+    up = raw.call("POST", f"/{bucket}/m?uploads").field("UploadId")
+    source = {"x-amz-copy-source": f"/{bucket}/src"}
+    for target in (f"/{bucket}/k", f"/{bucket}/m?partNumber=1&uploadId={up}"):
+        r = raw.call("PUT", target, source, b"body")
+        refused(r, 400, "InvalidRequest")
+        fields(r, Message="The request included a body. Requests of this type must not include a non-empty body.")
+        for chunked, status in ((b"4\r\nbody\r\n0\r\n\r\n", 400), (b"0\r\n\r\n", 200)):
+            h = raw.signed_headers("PUT", target, source, sha="UNSIGNED-PAYLOAD")
+            r = raw.send(raw.head("PUT", target, {**h, "transfer-encoding": "chunked"}) + chunked, "PUT")
+            assert r.status == status, r
+        assert raw.call("PUT", target, source).status == 200
+
+
 @op("GetObject")
 def test_ranges_and_parts(raw, s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")

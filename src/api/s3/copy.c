@@ -61,7 +61,8 @@ err s3_copy_object(struct api_request *rq)
     struct obj_copy_in in;
     struct obj_copy_out out;
     struct buf b;
-    err e = read_args(rq, &in);
+    err e = s3_no_body(rq);
+    if (!e) e = read_args(rq, &in);
     if (e) return e;
     e = obj_copy(rq->objects, rq->arena, &in, &out);
     if (e) return copy_failed(rq, e, &in);

@@ -9,6 +9,16 @@ bool s3_has_body_digest(const struct api_request *rq)
     return false;
 }
 
+err s3_no_body(struct api_request *rq)
+{
+    struct str some = STR_NONE;
+    if (!rq->x->has_body || rq->payload_length == 0) return ERR_OK;
+    err e = rq->payload_length > 0 ? ERR_OK : body_next(rq->body, &some);
+    if (e || (rq->payload_length < 0 && some.n == 0)) return e;
+    return api_error(rq, ERR_INVALID_REQUEST,
+                     "The request included a body. Requests of this type must not include a non-empty body.");
+}
+
 static err check_one(struct obj_put_in *in, enum hash_alg alg, struct str doc)
 {
     hash_once(alg, doc.p, doc.n, &in->got);

@@ -79,7 +79,8 @@ err s3_upload_part_copy(struct api_request *rq)
     struct obj_part_info out;
     struct str version = STR_NONE;
     struct buf b;
-    err e = s3_arg_part_number(rq, &in.number);
+    err e = s3_no_body(rq);
+    if (!e) e = s3_arg_part_number(rq, &in.number);
     if (!e) e = read_range(rq, &in);
     if (!e) e = s3_source_cond(rq, &in.src_cond);
     if (e) return e;

@@ -38,6 +38,8 @@ struct str s3_storage_class(struct str stored); /* "STANDARD" where none is stor
  * x-amz-checksum-*. */
 err s3_read_xml(struct api_request *rq, size_t max, bool may_be_empty, const char *root_name,
                 struct xml_node **root);
+/* For operations that a client may take for an upload: a body that nobody would read is refused. */
+err s3_no_body(struct api_request *rq);
 bool s3_has_body_digest(const struct api_request *rq);
 
 /* ---- args.c: parameters ---- */
