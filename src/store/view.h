@@ -51,6 +51,8 @@ err view_flush(struct view *v);
 uint64_t view_bytes(struct view *v); /* estimate of the live data on disk and in memory */
 struct view_stats {
     uint64_t stalls, stall_ns, errors;
+    uint64_t purges; /* compactions after many deletions */
+    bool purging;
 };
 void view_get_stats(struct view *v, struct view_stats *out);
 

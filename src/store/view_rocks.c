@@ -3,10 +3,10 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "rt/rt.h"
+#include "store/view_purge.h"
 #include "store/view_resume.h"
 #include "sys/sys.h"
 
-#include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
@@ -19,12 +19,14 @@ struct view {
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read_memory, *read_disk;
     rocksdb_writeoptions_t *write_now, *write_wait;
+    struct purge *purge; /* NULL: what was deleted stays for RocksDB to find */
     _Atomic uint64_t stalls, stall_ns, errors;
     atomic_bool stuck;
 };
 
 struct view_batch {
     rocksdb_writebatch_t *b;
+    struct dead deleted;
 };
 
 /* RocksDB's error texts become ours; "incomplete" is not an error: the answer needs the disk, or time. */
@@ -129,6 +131,7 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
         view_close(v);
         return e ? e : ERR_IO;
     }
+    if (!o->discard) v->purge = purge_new(v->db);
     *out = v;
     return ERR_OK;
 }
@@ -136,6 +139,7 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
 void view_close(struct view *v)
 {
     if (!v) return;
+    purge_free(v->purge);
     if (v->db) {
         rocksdb_cancel_all_background_work(v->db, 1);
         rocksdb_close(v->db);
@@ -286,6 +290,7 @@ void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct s
 void view_batch_del(struct view_batch *b, struct str key)
 {
     rocksdb_writebatch_delete(b->b, key.p, key.n);
+    dead_add(&b->deleted, key);
 }
 
 unsigned view_batch_count(const struct view_batch *b)
@@ -320,7 +325,10 @@ err view_write(struct view *v, struct view_batch *b)
         rt_work("index-write", write_and_wait, &j);
     }
     err e = take_error(v, j.msg, "write");
-    if (e != ERR_NO_SPACE) rocksdb_writebatch_clear(b->b);
+    if (v->purge && !e) purge_note(v->purge, &b->deleted);
+    if (e == ERR_NO_SPACE) return e;
+    rocksdb_writebatch_clear(b->b);
+    b->deleted.n = 0;
     return e;
 }
 
@@ -384,5 +392,9 @@ uint64_t view_bytes(struct view *v)
 
 void view_get_stats(struct view *v, struct view_stats *out)
 {
-    *out = (struct view_stats){atomic_load(&v->stalls), atomic_load(&v->stall_ns), atomic_load(&v->errors)};
+    *out = (struct view_stats){.stalls = atomic_load(&v->stalls),
+                               .stall_ns = atomic_load(&v->stall_ns),
+                               .errors = atomic_load(&v->errors),
+                               .purges = v->purge ? purge_rounds(v->purge) : 0,
+                               .purging = v->purge && !purge_idle(v->purge)};
 }

@@ -1,0 +1,182 @@
+#include "store/view_purge.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "rt/rt.h"
+#include "sys/sys.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* So many marks cost a scan about as much as a page of 1,000 keys. */
+#define MARKS_MIN  2048u
+#define SHARE      8u   /* compact where at least one in so many entries is a mark … */
+#define ENTRY_SIZE 100u /* … when an entry takes this many bytes on disk, about */
+/* What reaches the last level without being rewritten brings its marks along: rewrite it there. */
+#define FORCE_OPTIMIZED 3 /* BottommostLevelCompaction::kForceOptimized; c.h has no name for it */
+#define REST            2 /* rest for so many times as long as the last round took */
+
+struct purge {
+    rocksdb_t *db;
+    pthread_mutex_t lock;
+    struct dead dead; /* lock; not yet compacted */
+    bool running, closing;
+    _Atomic uint64_t rounds;
+};
+
+/* One round, on a worker. */
+struct round {
+    struct purge *p;
+    struct dead_range r;
+    bool dense;
+    uint64_t ns;
+};
+
+struct purge *purge_new(rocksdb_t *db)
+{
+    struct purge *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    p->db = db;
+    pthread_mutex_init(&p->lock, NULL);
+    return p;
+}
+
+static bool running(struct purge *p, bool close)
+{
+    pthread_mutex_lock(&p->lock);
+    bool r = p->running;
+    p->closing |= close;
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+void purge_free(struct purge *p)
+{
+    if (!p) return;
+    if (running(p, true)) rocksdb_disable_manual_compaction(p->db);
+    while (rt_fiber_self() && running(p, true)) rt_sleep(RT_MS);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+uint64_t purge_rounds(struct purge *p)
+{
+    return atomic_load(&p->rounds);
+}
+
+bool purge_idle(struct purge *p)
+{
+    return !running(p, false);
+}
+
+/* ---- one round ---- */
+
+/* A few marks among many entries hurt no scan, and would cost a rewrite of them all. */
+static bool is_dense(struct purge *p, const struct dead_range *r)
+{
+    const char *from[1] = {r->lo.p}, *to[1] = {r->hi.p};
+    const size_t from_n[1] = {r->lo.n}, to_n[1] = {r->hi.n};
+    uint64_t bytes = 0;
+    char *msg = NULL;
+    rocksdb_approximate_sizes(p->db, 1, from, from_n, to, to_n, &bytes, &msg);
+    if (msg) {
+        rocksdb_free(msg);
+        return false;
+    }
+    return r->count * SHARE >= bytes / ENTRY_SIZE;
+}
+
+static void round_job(void *arg)
+{
+    struct round *j = arg;
+    struct purge *p = j->p;
+    j->dense = is_dense(p, &j->r);
+    if (!j->dense) return;
+    uint64_t from = sys->mono_ns();
+    char *msg = NULL;
+    rocksdb_flushoptions_t *f = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(f, 1);
+    rocksdb_flush(p->db, f, &msg);
+    rocksdb_flushoptions_destroy(f);
+    if (msg) { /* the engine meets the same error when it flushes for itself, and acts */
+        LOG_WARN("the index was not compacted after deletions", LF_Z("message", msg));
+        rocksdb_free(msg);
+        return;
+    }
+    rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(o, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(o, FORCE_OPTIMIZED);
+    rocksdb_compact_range_opt(p->db, o, j->r.lo.p, j->r.lo.n, j->r.hi.p, j->r.hi.n);
+    rocksdb_compactoptions_destroy(o);
+    atomic_fetch_add(&p->rounds, 1);
+    j->ns = sys->mono_ns() - from;
+}
+
+/* A range that is worth a look; a copy in *r, and its count begins anew. lock held. */
+static bool next_range(struct purge *p, struct dead_range *r)
+{
+    struct dead *d = &p->dead;
+    for (unsigned i = 0; i < d->n; i++) {
+        if (d->r[i].count < MARKS_MIN || d->r[i].count < d->r[i].look) continue;
+        *r = d->r[i];
+        d->r[i] = d->r[--d->n];
+        return true;
+    }
+    return false;
+}
+
+/* Too sparse for now: counted on, and looked at again when there are half as many more. */
+static void put_back(struct purge *p, const struct dead_range *r)
+{
+    struct dead one = {.n = 1};
+    one.r[0] = *r;
+    pthread_mutex_lock(&p->lock);
+    dead_merge(&p->dead, &one);
+    for (unsigned i = 0; i < p->dead.n; i++)
+        if (memcmp(p->dead.r[i].lo.p, r->lo.p, DEAD_PREFIX) == 0) p->dead.r[i].look = r->count / 2 * 3;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool closing(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool c = p->closing;
+    pthread_mutex_unlock(&p->lock);
+    return c;
+}
+
+static void purge_fiber(void *arg)
+{
+    struct purge *p = arg;
+    struct round *j = calloc(1, sizeof *j);
+    for (;;) {
+        pthread_mutex_lock(&p->lock);
+        bool more = j && !p->closing && next_range(p, &j->r);
+        if (!more) p->running = false;
+        pthread_mutex_unlock(&p->lock);
+        if (!more) break;
+        j->p = p;
+        j->ns = 0;
+        rt_work("index-purge", round_job, j);
+        if (!j->dense) put_back(p, &j->r);
+        for (int64_t until = rt_now() + (int64_t)j->ns * REST; rt_now() < until && !closing(p);)
+            rt_sleep(20 * RT_MS);
+    }
+    free(j);
+}
+
+void purge_note(struct purge *p, struct dead *deleted)
+{
+    if (deleted->n == 0) return;
+    pthread_mutex_lock(&p->lock);
+    dead_merge(&p->dead, deleted);
+    bool start = false;
+    for (unsigned i = 0; i < p->dead.n; i++)
+        start |= p->dead.r[i].count >= MARKS_MIN && p->dead.r[i].count >= p->dead.r[i].look;
+    start = start && !p->running && !p->closing && rt_fiber_self();
+    if (start) p->running = true;
+    pthread_mutex_unlock(&p->lock);
+    if (!start || rt_spawn(rt_self(), "index-purge", purge_fiber, p)) return;
+    pthread_mutex_lock(&p->lock);
+    p->running = false;
+    pthread_mutex_unlock(&p->lock);
+}
