@@ -1,93 +1,42 @@
 /* SHA-1, SHA-256 and HMAC by OpenSSL.
  *
- * The algorithms are fetched once: EVP_sha256() would look the provider up at each start of a digest, which
- * costs more than hashing a short string. A context that starts again with the algorithm it had allocates
- * nothing, so each thread keeps one spare context for each algorithm.
+ * Through its low-level calls: EVP of OpenSSL 3.0 allocates a new state at each start of a digest, and a
+ * signature takes several of few hundred bytes each.
  */
 #include "hash/internal.h"
 #include "base/assert.h"
 
 #include <openssl/crypto.h>
-#include <pthread.h>
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static EVP_MD *algorithms[HASH_ALGS];
-static pthread_key_t spare_key;
-
-struct spares {
-    EVP_MD_CTX *ctx[HASH_ALGS];
-};
-
-static void free_spares(void *arg)
+void digest_begin(enum hash_alg alg, struct digest *d)
 {
-    struct spares *s = arg;
-    for (int i = 0; i < HASH_ALGS; i++) EVP_MD_CTX_free(s->ctx[i]);
-    free(s);
-}
-
-static void fetch(void)
-{
-    algorithms[HASH_SHA1] = EVP_MD_fetch(NULL, "SHA1", NULL);
-    algorithms[HASH_SHA256] = EVP_MD_fetch(NULL, "SHA256", NULL);
-    ASSERT(algorithms[HASH_SHA1] && algorithms[HASH_SHA256]);
-    ASSERT(pthread_key_create(&spare_key, free_spares) == 0);
-}
-
-EVP_MD_CTX *digest_begin(enum hash_alg alg)
-{
-    pthread_once(&once, fetch);
-    ASSERT(algorithms[alg] != NULL);
-    struct spares *s = pthread_getspecific(spare_key);
-    EVP_MD_CTX *ctx = s ? s->ctx[alg] : NULL;
-    if (ctx)
-        s->ctx[alg] = NULL;
-    else
-        ctx = EVP_MD_CTX_new();
-    if (ctx && !EVP_DigestInit_ex2(ctx, algorithms[alg], NULL)) {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return ctx;
-}
-
-void digest_feed(EVP_MD_CTX *ctx, const void *p, size_t n)
-{
-    int ok = EVP_DigestUpdate(ctx, p, n);
+    ASSERT(alg == HASH_SHA1 || alg == HASH_SHA256);
+    d->alg = alg;
+    int ok = alg == HASH_SHA1 ? SHA1_Init(&d->sha1) : SHA256_Init(&d->sha256);
     ASSERT(ok);
 }
 
-void digest_end(EVP_MD_CTX *ctx, uint8_t *out)
+void digest_feed(struct digest *d, const void *p, size_t n)
 {
-    int ok = EVP_DigestFinal_ex(ctx, out, NULL);
+    int ok = d->alg == HASH_SHA1 ? SHA1_Update(&d->sha1, p, n) : SHA256_Update(&d->sha256, p, n);
     ASSERT(ok);
 }
 
-void digest_give_back(enum hash_alg alg, EVP_MD_CTX *ctx)
+void digest_end(struct digest *d, uint8_t *out)
 {
-    if (!ctx) return;
-    struct spares *s = pthread_getspecific(spare_key);
-    if (!s) {
-        s = calloc(1, sizeof *s);
-        if (s && pthread_setspecific(spare_key, s) != 0) {
-            free(s);
-            s = NULL;
-        }
-    }
-    if (s && !s->ctx[alg])
-        s->ctx[alg] = ctx;
-    else
-        EVP_MD_CTX_free(ctx);
+    int ok = d->alg == HASH_SHA1 ? SHA1_Final(out, &d->sha1) : SHA256_Final(out, &d->sha256);
+    ASSERT(ok);
 }
 
 /* SHA-256 or SHA-1 of a block of 64 bytes and a message. */
 static void digest_pair(enum hash_alg alg, const uint8_t block[64], struct str msg, uint8_t *out)
 {
-    EVP_MD_CTX *ctx = digest_begin(alg);
-    ASSERT(ctx != NULL); /* some hundred bytes; a signature cannot be left out */
-    digest_feed(ctx, block, 64);
-    digest_feed(ctx, msg.p, msg.n);
-    digest_end(ctx, out);
-    digest_give_back(alg, ctx);
+    struct digest d;
+    digest_begin(alg, &d);
+    digest_feed(&d, block, 64);
+    digest_feed(&d, msg.p, msg.n);
+    digest_end(&d, out);
+    OPENSSL_cleanse(&d, sizeof d);
 }
 
 /* RFC 2104. Both hashes have blocks of 64 bytes. */

@@ -44,7 +44,7 @@ struct hash_set {
     unsigned bits;
     uint64_t crc[HASH_ALGS];
     struct md5 md5;
-    EVP_MD_CTX *ctx[HASH_ALGS];
+    struct digest sha1, sha256;
 };
 
 struct hash_set *hash_set_new(unsigned bits)
@@ -55,14 +55,8 @@ struct hash_set *hash_set_new(unsigned bits)
     h->magic = SET_MAGIC;
     h->bits = bits;
     md5_begin(&h->md5);
-    for (int i = 0; i < HASH_ALGS; i++) {
-        if (!(bits & HASH_BIT(i)) || i == HASH_MD5 || hash_is_crc((enum hash_alg)i)) continue;
-        h->ctx[i] = digest_begin((enum hash_alg)i);
-        if (!h->ctx[i]) {
-            hash_set_free(h);
-            return NULL;
-        }
-    }
+    digest_begin(HASH_SHA1, &h->sha1);
+    digest_begin(HASH_SHA256, &h->sha256);
     return h;
 }
 
@@ -70,7 +64,6 @@ void hash_set_free(struct hash_set *h)
 {
     if (!h) return;
     CHECK_MAGIC(h, SET_MAGIC);
-    for (int i = 0; i < HASH_ALGS; i++) digest_give_back((enum hash_alg)i, h->ctx[i]);
     h->magic = 0;
     free(h);
 }
@@ -78,13 +71,11 @@ void hash_set_free(struct hash_set *h)
 /* Everything but MD5. */
 static void update_others(struct hash_set *h, const void *p, size_t n)
 {
-    for (int i = 0; i < HASH_ALGS; i++) {
-        if (!(h->bits & HASH_BIT(i)) || i == HASH_MD5) continue;
-        if (h->ctx[i])
-            digest_feed(h->ctx[i], p, n);
-        else
+    if (h->bits & HASH_BIT(HASH_SHA1)) digest_feed(&h->sha1, p, n);
+    if (h->bits & HASH_BIT(HASH_SHA256)) digest_feed(&h->sha256, p, n);
+    for (int i = 0; i < HASH_ALGS; i++)
+        if ((h->bits & HASH_BIT(i)) && hash_is_crc((enum hash_alg)i))
             h->crc[i] = crc_update((enum hash_alg)i, h->crc[i], p, n);
-    }
 }
 
 void hash_set_update(struct hash_set *h, const void *p, size_t n)
@@ -134,10 +125,10 @@ void hash_set_final(struct hash_set *h, enum hash_alg alg, struct hash_value *ou
     memset(out, 0, sizeof *out);
     if (alg == HASH_MD5)
         md5_end(&h->md5, out->b);
-    else if (h->ctx[alg])
-        digest_end(h->ctx[alg], out->b);
-    else
+    else if (hash_is_crc(alg))
         crc_store(alg, h->crc[alg], out);
+    else
+        digest_end(alg == HASH_SHA1 ? &h->sha1 : &h->sha256, out->b);
 }
 
 void hash_once(enum hash_alg alg, const void *p, size_t n, struct hash_value *out)
@@ -154,9 +145,8 @@ void hash_once(enum hash_alg alg, const void *p, size_t n, struct hash_value *ou
         crc_store(alg, crc_update(alg, 0, p, n), out);
         return;
     }
-    EVP_MD_CTX *ctx = digest_begin(alg);
-    ASSERT(ctx != NULL);
-    digest_feed(ctx, p, n);
-    digest_end(ctx, out->b);
-    digest_give_back(alg, ctx);
+    struct digest d;
+    digest_begin(alg, &d);
+    digest_feed(&d, p, n);
+    digest_end(&d, out->b);
 }

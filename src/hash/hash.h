@@ -1,7 +1,7 @@
 /* Streaming digests and checksums of bodies, one pass, several at once.
  *
  * CRC32 (ISO-HDLC), CRC32C (iSCSI), CRC64NVME, CRC64XZ (COS's crc64ecma) by ISA-L and PCLMUL; SHA-1, SHA-256
- * by OpenSSL with EVP_MD fetched once; MD5 of several messages side by side. CRC values are plain integers;
+ * by OpenSSL; MD5 of several messages side by side. CRC values are plain integers;
  * their header form is base64 of big-endian bytes (COS: decimal). No function here blocks except by CPU; none
  * allocates per byte. Contexts: one thread at a time.
  */

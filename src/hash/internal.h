@@ -4,15 +4,20 @@
 
 #include "hash/hash.h"
 
-#include <openssl/evp.h>
+#define OPENSSL_SUPPRESS_DEPRECATED /* digest.c says why */
+#include <openssl/sha.h>
 
-/* A context ready to be fed, for SHA-1 or SHA-256; from this thread's spare ones when there is one.
- * NULL when memory is out. */
-EVP_MD_CTX *digest_begin(enum hash_alg alg);
-void digest_feed(EVP_MD_CTX *ctx, const void *p, size_t n);
-/* The digest; the context stays the caller's, to give back. */
-void digest_end(EVP_MD_CTX *ctx, uint8_t *out);
-void digest_give_back(enum hash_alg alg, EVP_MD_CTX *ctx); /* NULL: nothing */
+/* SHA-1 or SHA-256: begun, fed, ended once. */
+struct digest {
+    enum hash_alg alg;
+    union {
+        SHA_CTX sha1;
+        SHA256_CTX sha256;
+    };
+};
+void digest_begin(enum hash_alg alg, struct digest *d);
+void digest_feed(struct digest *d, const void *p, size_t n);
+void digest_end(struct digest *d, uint8_t *out);
 
 /* Running CRC of any of the four, start with 0; the 32-bit ones in the low half. */
 uint64_t crc_update(enum hash_alg alg, uint64_t crc, const void *p, size_t n);

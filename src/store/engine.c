@@ -40,6 +40,7 @@ struct engine *engine_new(const struct engine_options *o, char why[512])
     list_init(&e->turn_waiters);
     list_init(&e->log_waiters);
     list_init(&e->close_waiters);
+    list_init(&e->spare_readers);
     int n = snprintf(e->dir, sizeof e->dir, "%s", o->dir);
     if (n > 0 && (size_t)n < sizeof e->dir) {
         set_defaults(e, o);
@@ -52,6 +53,7 @@ struct engine *engine_new(const struct engine_options *o, char why[512])
 
 void engine_free(struct engine *e)
 {
+    readers_free(e);
     committer_free(e);
     cells_free(e->cells);
     view_close(e->view);

@@ -27,6 +27,7 @@ struct engine_writer {
 struct engine_reader {
     struct blob_reader r;
     unsigned magic;
+    struct list link; /* among the spare ones */
     struct engine *e;
     struct cell *cell;          /* pinned: keeps the extents */
     struct small_body *body;    /* inline, once read */
@@ -303,6 +304,24 @@ static err view(struct blob_reader *br, uint64_t off, size_t n, struct str *out)
     return ERR_OK;
 }
 
+#define SPARE_READERS 256u
+
+/* A cleared one, or NULL; the lock of cells is held. */
+static struct engine_reader *spare_reader(struct engine *e)
+{
+    struct list *l = list_pop(&e->spare_readers);
+    if (!l) return NULL;
+    e->nspare_readers--;
+    struct engine_reader *r = CONTAINER(l, struct engine_reader, link);
+    *r = (struct engine_reader){0};
+    return r;
+}
+
+void readers_free(struct engine *e)
+{
+    for (struct list *l; (l = list_pop(&e->spare_readers));) free(CONTAINER(l, struct engine_reader, link));
+}
+
 static void close_reader(struct blob_reader *br)
 {
     struct engine_reader *r = (struct engine_reader *)br;
@@ -310,12 +329,19 @@ static void close_reader(struct blob_reader *br)
     r->magic = 0;
     extent_table_free(r->table);
     small_body_drop(r->body);
-    cells_lock(r->e->cells);
-    blob_places_drop(r->places);
-    cells_unlock(r->e->cells);
-    cells_unpin(r->e->cells, r->cell);
     free(r->buf);
-    free(r);
+    struct engine *e = r->e;
+    struct cell *cell = r->cell;
+    cells_lock(e->cells);
+    blob_places_drop(r->places);
+    bool keep = e->nspare_readers < SPARE_READERS;
+    if (keep) {
+        list_push(&e->spare_readers, &r->link);
+        e->nspare_readers++;
+    }
+    cells_unlock(e->cells);
+    cells_unpin(e->cells, cell);
+    if (!keep) free(r);
 }
 
 static err open_reader(struct blobs *b, uint64_t id, struct blob_reader **out)
@@ -326,12 +352,13 @@ static err open_reader(struct blobs *b, uint64_t id, struct blob_reader **out)
     struct cell *c;
     err r = cells_pin(e->cells, inner_key(key, INNER_BLOB, id), CELL_BLOB, &c);
     if (r) return r;
-    struct engine_reader *rd = calloc(1, sizeof *rd);
     cells_lock(e->cells);
+    struct engine_reader *rd = spare_reader(e);
     /* Gone for readers once the commit that took the last reference is visible, not before. */
     bool there = c->present || c->dead_seq > atomic_load(&e->visible);
     uint64_t size = c->blob.size;
     cells_unlock(e->cells);
+    if (!rd) rd = calloc(1, sizeof *rd);
     if (!rd || !there) {
         free(rd);
         cells_unpin(e->cells, c);

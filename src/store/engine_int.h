@@ -93,6 +93,8 @@ struct engine {
     struct list close_waiters; /* of parks */
     struct archive *archive;   /* NULL when read-only */
     uint64_t segment_bytes;
+    struct list spare_readers; /* of engine_blob.c, kept for reuse; the lock of cells */
+    unsigned nspare_readers;
     size_t body_max; /* bodies up to this wait in memory until they are sealed */
 
     /* space (space.c) */
@@ -172,5 +174,6 @@ extern const struct blob_ops engine_blob_ops;
 /* The publication of a sealed writer as an operation of the log. */
 void writer_log_op(const struct blob_writer *w, struct log_op *op);
 void writer_published(struct blob_writer *w);
+void readers_free(struct engine *e); /* the spare ones */
 
 #endif
