@@ -3,6 +3,8 @@
 #include "hash/internal.h"
 #include "hash/md5.h"
 
+#include <openssl/evp.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
