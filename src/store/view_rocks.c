@@ -97,8 +97,6 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_info_log_level(v->options, 3); /* errors */
     rocksdb_options_set_keep_log_file_num(v->options, 2);
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
-    /* Many deletions in a row trigger a compaction, so that scans do not wade through their marks. */
-    rocksdb_options_add_compact_on_deletion_collector_factory(v->options, 4096, 2048);
     set_table_options(v, o->cache);
     v->read_memory = rocksdb_readoptions_create();
     rocksdb_readoptions_set_read_tier(v->read_memory, 1);
