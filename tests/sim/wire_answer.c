@@ -5,6 +5,7 @@
 
 #include <llhttp.h>
 
+_Static_assert(ID_SIZE > 99, "ids that are read fit");
 _Static_assert(sizeof(llhttp_t) <= sizeof((struct reply){0}.parser), "the parser fits");
 
 /* ---- HTTP ---- */
@@ -18,7 +19,7 @@ static void take_header(struct reply *r)
         struct str bare = value.n >= 2 && value.p[0] == '"' ? str_slice(value, 1, value.n - 1) : value;
         snprintf(r->etag, sizeof r->etag, "%.*s", STR_FMT(bare));
     }
-    if (str_ieq(name, STR("x-amz-version-id"))) snprintf(r->version, ID_SIZE, "%s", r->value);
+    if (str_ieq(name, STR("x-amz-version-id"))) snprintf(r->version, ID_SIZE, "%.99s", r->value);
     if (str_ieq(name, STR("x-amz-delete-marker"))) r->marker = str_eq(value, STR("true"));
     if (str_ieq(name, STR("x-amz-meta-m"))) r->meta = (unsigned)strtoul(r->value, NULL, 10);
     if (str_ieq(name, STR("content-length"))) r->length = strtoull(r->value, NULL, 10);
