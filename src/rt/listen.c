@@ -10,6 +10,7 @@
 
 enum { ACCEPT_BATCH = 32, BACKLOG_DEFAULT = 4096 };
 #define ACCEPT_RETRY (100 * RT_MS) /* after running out of descriptors or memory */
+#define CLOSE_GRACE  (20 * RT_MS)  /* for handshakes under way when a listener closes */
 
 struct listener_part {
     struct source src; /* first */
@@ -122,6 +123,15 @@ static void part_hold(struct listener_part *p, int e)
     part_sync(p);
 }
 
+/* 0: taken, or gone meanwhile. */
+static int accept_one(struct listener_part *p)
+{
+    struct rt_addr peer = {.len = sizeof peer.ss};
+    int fd = p->listener->rt->backend->net->accept(p->src.fd, &peer);
+    if (fd >= 0) accepted(p, fd, &peer);
+    return fd >= 0 || fd == -ECONNABORTED || fd == -EINTR ? 0 : fd;
+}
+
 static void part_event(struct source *src, unsigned ev)
 {
     (void)ev;
@@ -129,15 +139,20 @@ static void part_event(struct source *src, unsigned ev)
     struct rt_listener *l = p->listener;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         if (__atomic_load_n(&l->closing, __ATOMIC_RELAXED)) return;
-        struct rt_addr peer = {.len = sizeof peer.ss};
-        int fd = l->rt->backend->net->accept(src->fd, &peer);
-        if (fd >= 0) {
-            accepted(p, fd, &peer);
-            continue;
-        }
-        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) part_hold(p, -fd);
-        if (fd != -ECONNABORTED && fd != -EINTR) return;
+        int rc = accept_one(p);
+        if (rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -ENOMEM) part_hold(p, -rc);
+        if (rc < 0) return;
     }
+}
+
+/* Those in the kernel's queue think that they are connected, and may have sent a request. */
+static void accept_rest(struct listener_part *p)
+{
+    int rc;
+    do rc = accept_one(p);
+    while (rc == 0);
+    if (rc != -EAGAIN && rc != -EINVAL) /* a Unix socket that takes nothing more says EINVAL */
+        LOG_WARN("cannot accept the last connections", LF_Z("error", strerrordesc_np(-rc)));
 }
 
 /* ---- start, close: bring a part to the state that the listener asks for ---- */
@@ -146,6 +161,7 @@ static void part_gone(struct source *src)
 {
     struct listener_part *p = (struct listener_part *)src;
     if (__atomic_load_n(&p->listener->closing, __ATOMIC_ACQUIRE)) {
+        accept_rest(p);
         p->listener->rt->backend->net->close(src->fd);
         src->fd = -1;
         listener_drop(p->listener);
@@ -196,11 +212,14 @@ void rt_listener_close(struct rt_listener *l)
         }
         return;
     }
-    if (rt_fiber_self()) {
+    bool wait = rt_fiber_self() != NULL, coming = false;
+    for (unsigned i = 0; i < l->nparts; i++)
+        if (l->rt->backend->net->refuse_new(l->parts[i].src.fd)) coming = true;
+    if (wait && coming) rt_sleep(CLOSE_GRACE);
+    if (wait) {
         rt_waiter_init(&w);
         l->closer = &w;
     }
-    bool wait = l->closer != NULL;
     __atomic_store_n(&l->closing, 1, __ATOMIC_SEQ_CST);
     sync_parts(l);
     if (!wait) return;

@@ -1,6 +1,7 @@
 /* The kernel's sockets, as sock.c and listen.c call them. */
 #include "rt/rt_int.h"
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -123,12 +124,35 @@ static int net_listen(struct rt_addr *a, bool first, int backlog)
     return rc;
 }
 
+/* TCP: the kernel drops each SYN unseen, so the client tries again and finds whoever listens then; handshakes
+ * under way come to their end. Accepted sockets inherit the filter, to no effect. */
+static bool net_refuse_new(int fd)
+{
+    enum { TCP_FLAGS = 13, SYN = 0x02 };
+    struct sock_filter drop_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof drop_syn / sizeof *drop_syn, drop_syn};
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof domain;
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    if (domain == AF_UNIX) {
+        shutdown(fd, SHUT_RD);
+        return false;
+    }
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
 const struct net_ops net_real = {
     .socket = net_socket,
     .connect = net_connect,
     .connect_error = net_connect_error,
     .listen = net_listen,
     .accept = net_accept,
+    .refuse_new = net_refuse_new,
     .recv = net_recv,
     .send = net_send,
     .shutdown = net_shutdown,

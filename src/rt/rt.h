@@ -168,7 +168,9 @@ typedef void rt_accept_fn(void *arg, struct rt_sock *s, const struct rt_addr *pe
 err rt_listen(struct rt *r, const struct rt_addr *a, int backlog, rt_accept_fn *fn, void *arg,
               struct rt_listener **out);
 void rt_listener_addr(const struct rt_listener *l, struct rt_addr *out); /* the real port */
-void rt_listener_close(struct rt_listener *l);                           /* any fiber */
+/* Any fiber. Refuses new connections, then accepts all that the kernel took before: nobody who is connected
+ * is reset. */
+void rt_listener_close(struct rt_listener *l);
 
 int rt_connect(const struct rt_addr *a, int64_t deadline, struct rt_sock **out); /* 0 or -errno */
 ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline);         /* 0 = end */

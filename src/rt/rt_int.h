@@ -97,6 +97,8 @@ struct net_ops {
     /* A socket that listens on *a, whose port is filled in. first: of several that share the address. */
     int (*listen)(struct rt_addr *a, bool first, int backlog);
     int (*accept)(int fd, struct rt_addr *peer);
+    /* Let no new connection in; what is in the queue stays. true: some may still be on their way there. */
+    bool (*refuse_new)(int fd);
     ssize_t (*recv)(int fd, void *p, size_t n, bool peek);
     ssize_t (*send)(int fd, const struct msghdr *m, int flags);
     void (*shutdown)(int fd, int how);

@@ -302,6 +302,12 @@ static int sn_accept(int fd, struct rt_addr *peer)
     return s->fd;
 }
 
+static bool sn_refuse_new(int fd)
+{
+    sock_of(fd)->max_backlog = 0;
+    return false;
+}
+
 static ssize_t sn_recv(int fd, void *p, size_t n, bool peek)
 {
     struct sim_sock *s = sock_of(fd);
@@ -406,6 +412,7 @@ const struct net_ops net_sim = {
     .connect_error = sn_connect_error,
     .listen = sn_listen,
     .accept = sn_accept,
+    .refuse_new = sn_refuse_new,
     .recv = sn_recv,
     .send = sn_send,
     .shutdown = sn_shutdown,

@@ -129,6 +129,32 @@ def test_a_drain_finishes_what_runs_and_takes_nothing_new(start_server, number):
         assert s.start().client().get_object(Bucket="drained", Key="k")["Body"].read() == b"whole" * 1000
 
 
+@pytest.mark.parametrize("local", [False, True])
+def test_a_drain_answers_who_stands_in_the_queue(start_server, tmp_path, local):
+    """The server stands still while clients connect and ask: they are in the kernel's queue when the signal is seen."""
+    path = str(tmp_path / "socket")
+    s = start_server(listen=["127.0.0.1:0", f"unix:{path}"], drain_time="60s")
+    s.signal(signal.SIGSTOP)
+    clients = []
+    for i in range(300):
+        c = socket.socket(socket.AF_UNIX) if local else socket.socket()
+        c.settimeout(60)
+        c.connect(path if local else s.address)
+        if i < 270:
+            c.sendall(b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        clients.append(c)
+    s.signal(signal.SIGTERM)
+    s.signal(signal.SIGCONT)
+    for c in clients[270:]:  # connected, and the request comes only now
+        c.sendall(b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    for i, c in enumerate(clients):
+        answer = b"".join(iter(lambda c=c: c.recv(65536), b"")).lower()
+        assert answer.startswith(b"http/1.1 200 "), (i, answer)
+        c.close()
+    assert s.wait(60) == 0
+    s.process = None
+
+
 def test_readiness_is_false_while_the_load_balancer_looks_away(start_server):
     s = start_server(drain_delay="6s")
     s.client().create_bucket(Bucket="drained")
