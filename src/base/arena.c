@@ -26,7 +26,7 @@
 
 #define ARENA_MAGIC   0x0a7e4a01u
 #define ARENA_DEFAULT ((size_t)64 << 20)
-#define FIRST_CHUNK   8192 /* with the arena itself inside: a small request costs one malloc */
+#define FIRST_CHUNK   ARENA_FIRST /* with the arena itself inside: a small request costs one malloc */
 #define MAX_CHUNK     (256 * 1024)
 
 struct chunk {
@@ -49,6 +49,7 @@ struct arena {
     struct chunk *current; /* where small allocations come from */
     struct chunk *extra;   /* all chunks but the first */
     struct deferred *deferred;
+    struct arena_budget budget; /* take NULL: none */
 };
 
 static struct chunk *chunk_new(size_t size)
@@ -97,6 +98,7 @@ static void drop_extra(struct arena *a)
     for (struct chunk *c; (c = a->extra) != NULL;) {
         a->extra = c->next;
         UNPOISON(c->data, c->size);
+        if (a->budget.take) a->budget.give(a->budget.arg, sizeof *c + c->size);
         free(c);
     }
     a->current = a->first;
@@ -125,13 +127,30 @@ void arena_reset(struct arena *a)
     a->overflowed = false;
 }
 
+void arena_set_budget(struct arena *a, const struct arena_budget *b)
+{
+    CHECK_MAGIC(a, ARENA_MAGIC);
+    ASSERT(!a->extra);
+    a->budget = *b;
+}
+
+static struct chunk *chunk_in_budget(struct arena *a, size_t size)
+{
+    const struct arena_budget *b = &a->budget;
+    size_t bytes = sizeof(struct chunk) + size;
+    if (b->take && !b->take(b->arg, bytes)) return NULL;
+    struct chunk *c = chunk_new(size);
+    if (!c && b->take) b->give(b->arg, bytes);
+    return c;
+}
+
 static void *take_from_new(struct arena *a, size_t n)
 {
     size_t size = a->current->size * 2 < MAX_CHUNK ? a->current->size * 2 : MAX_CHUNK;
     size_t need = ((n + 15) & ~(size_t)15) + RED_ZONE;
     /* A large allocation gets a chunk of its own, and the current chunk keeps its free tail. */
     bool own = need > size / 2;
-    struct chunk *c = chunk_new(own ? need : size);
+    struct chunk *c = chunk_in_budget(a, own ? need : size);
     if (!c) return NULL;
     c->next = a->extra;
     a->extra = c;

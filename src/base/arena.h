@@ -12,8 +12,17 @@
 struct arena;
 
 struct arena *arena_new(size_t max_bytes); /* 0: 64 MiB; NULL when memory is out */
-void arena_free(struct arena *a);          /* runs handlers, newest first, then frees */
-void arena_reset(struct arena *a);         /* as free, but keeps the first chunk for reuse */
+/* From now on take is asked before the arena grows beyond its first ARENA_FIRST bytes (false: as if memory
+ * were out), and give is told what went back. */
+struct arena_budget {
+    bool (*take)(void *arg, size_t n);
+    void (*give)(void *arg, size_t n);
+    void *arg;
+};
+void arena_set_budget(struct arena *a, const struct arena_budget *b); /* copied */
+#define ARENA_FIRST ((size_t)8192)
+void arena_free(struct arena *a);  /* runs handlers, newest first, then frees */
+void arena_reset(struct arena *a); /* as free, but keeps the first chunk for reuse */
 void *arena_alloc(struct arena *a, size_t n) __attribute__((malloc)); /* zeroed, 16-byte aligned */
 void *arena_alloc_raw(struct arena *a, size_t n);                     /* not zeroed */
 struct str arena_dup(struct arena *a, struct str s); /* copy; the copy is also NUL-terminated */

@@ -1,8 +1,10 @@
 /* The life of a connection on its loop.
  *
- *   PARKED    no fiber; rt_when_readable is armed. Idle (no work area either) or with a part of a head in its
- * buffer. STARVED   readable, but the cap of fibers was met; a timer tries again. RUNNING   one fiber reads
- * what is there and serves every complete request in it, then parks the connection again.
+ *   PARKED    no fiber; rt_when_readable is armed. Idle (no work area either), with a part of a head in its
+ *             buffer, or lingering: answered for the last time, its input read and dropped
+ *   STARVED   readable, but the cap of fibers was met; a timer tries again
+ *   RUNNING   one fiber reads what is there and serves every complete request in it, then parks the
+ *             connection again
  *
  * A client that sends its head slowly thus costs a buffer and no fiber. head_deadline spans all the reads of
  * one head.
@@ -18,17 +20,24 @@
 static void on_ready(void *arg, enum rt_idle_event ev);
 
 /* ---- end ---- */
+static void drop_work(struct http_conn *c)
+{
+    if (!c->w) return;
+    if (c->w->body.big) big_put(c->hl, c->w->body.big);
+    c->w->body.big = NULL;
+    work_put(c->hl, c->w);
+    c->w = NULL;
+}
+
 void conn_forget(struct http_conn *c)
 {
     list_remove(&c->link);
     list_remove(&c->wait);
     io_forget(&c->io);
-    if (c->w) {
-        if (c->w->body.big) big_put(c->hl, c->w->body.big);
-        c->w->body.big = NULL;
-        work_put(c->hl, c->w);
-    }
+    drop_work(c);
+    if (c->lingering) c->hl->lingering--;
     c->magic = 0;
+    memory_give(c->hl->s, c->charged);
     atomic_fetch_sub_explicit(&c->hl->s->conns_open, 1, memory_order_relaxed);
     free(c);
 }
@@ -41,28 +50,47 @@ static void conn_close(struct http_conn *c)
 
 /* Closing a socket with unread input resets it, and the reset may overtake the answer. So what the client
  * still sends is read and dropped for a while. */
-static void linger(struct http_conn *c)
+static bool linger_begin(struct http_conn *c)
 {
     struct http_loop *hl = c->hl;
-    if (hl->lingering >= LINGER_MAX || !c->w) return;
+    if (hl->lingering >= LINGER_MAX) return false;
     hl->lingering++;
-    rt_set_note("lingering");
-    int64_t deadline = rt_now() + LINGER_NS;
-    io_shutdown(&c->io, deadline);
+    c->lingering = true;
+    c->linger_until = rt_now() + LINGER_NS;
+    c->dropped = 0;
+    io_shutdown(&c->io, c->linger_until);
     rt_sock_shutdown(c->io.sock);
-    uint64_t got = 0;
-    ssize_t r;
-    while (got < LINGER_BYTES && (r = rt_read(c->io.sock, c->w->buf, hl->s->buf_bytes, deadline)) > 0)
-        got += (uint64_t)r;
-    hl->lingering--;
+    io_idle(&c->io);
+    drop_work(c);
+    return true;
+}
+
+static void linger(struct http_conn *c)
+{
+    enum { TURN = 256 << 10, NOW = 0 };
+    char unwanted[8192];
+    rt_set_note("lingering");
+    while (c->dropped < LINGER_BYTES) {
+        ssize_t r = rt_read(c->io.sock, unwanted, sizeof unwanted, NOW);
+        if (r == -ETIMEDOUT && rt_now() < c->linger_until) {
+            c->phase = CONN_PARKED;
+            rt_when_readable(c->io.sock, c->linger_until, on_ready, c);
+            return;
+        }
+        if (r <= 0) break;
+        if ((c->dropped += (uint64_t)r) % TURN < (uint64_t)r) rt_yield();
+    }
+    conn_close(c);
 }
 
 static void conn_end(struct http_conn *c)
 {
+    if (!c->broken && c->linger && linger_begin(c)) {
+        linger(c);
+        return;
+    }
     if (c->broken)
         io_reset(&c->io);
-    else if (c->linger)
-        linger(c);
     else
         io_shutdown(&c->io, rt_now() + RT_SEC);
     conn_close(c);
@@ -134,17 +162,29 @@ static enum verdict serve(struct http_conn *c)
     }
 }
 
-/* Above a ceiling: the answer needs a work area all the same; a few are allowed beyond it. */
+/* Without a work area there is no answer of the dialect; a few are allowed beyond the ceiling. */
 static void tell_overload(struct http_conn *c)
 {
+    struct str bare = STR("HTTP/1.1 503 Slow Down\r\nServer: Ingot\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+                          "Connection: close\r\n\r\n");
+    struct iovec iov = {(void *)(uintptr_t)bare.p, bare.n};
     count_up(&c->hl->conns_refused, 1);
-    if (c->w || (c->w = work_get(c->hl, true)) != NULL) request_refuse(c, ERR_SLOW_DOWN);
+    if (c->w || (c->w = work_get(c->hl, true)) != NULL) {
+        request_refuse(c, ERR_SLOW_DOWN);
+        return;
+    }
+    c->linger = true;
+    if (c->io.tls || io_writev(&c->io, &iov, 1, rt_now() + RT_SEC, false) < 0) c->broken = true;
 }
 
 static void conn_fiber(void *arg)
 {
     struct http_conn *c = arg;
     CHECK_MAGIC(c, CONN_MAGIC);
+    if (c->lingering) {
+        linger(c);
+        return;
+    }
     enum verdict v = END;
     bool late = c->head_deadline && rt_now() > c->head_deadline;
     if (!c->w && !c->over_ceiling) c->w = work_get(c->hl, false);
@@ -213,7 +253,11 @@ void conn_accept(void *arg, struct rt_sock *sock, const struct rt_addr *peer)
     list_append(&hl->conns, &c->link);
     list_init(&c->wait);
     c->accepted_at = rt_now();
-    c->over_ceiling = atomic_fetch_add_explicit(&s->conns_open, 1, memory_order_relaxed) >= s->lim.max_conns;
+    size_t bytes = CONN_BYTES + (ln->tls ? CONN_TLS_BYTES : 0);
+    bool fits = memory_take(s, bytes);
+    c->charged = fits ? bytes : 0;
+    bool room = atomic_fetch_add_explicit(&s->conns_open, 1, memory_order_relaxed) < s->lim.max_conns;
+    c->over_ceiling = !room || !fits;
     c->io.sock = sock;
     if (ln->tls) {
         c->head_deadline = c->accepted_at + s->lim.header_ns;
@@ -247,7 +291,7 @@ static void sweep_one(struct http_conn *c, bool cutting)
         return;
     }
     bool fresh = c->requests == 0 && rt_now() - c->accepted_at < NEW_GRACE_NS;
-    if (!cutting && (c->w || fresh || c->phase == CONN_STARVED || has_input(c))) return;
+    if (!cutting && (c->w || c->lingering || fresh || c->phase == CONN_STARVED || has_input(c))) return;
     if (c->phase == CONN_PARKED) rt_when_readable_cancel(c->io.sock);
     conn_close(c);
 }

@@ -80,15 +80,18 @@ struct http_limits {
     unsigned header_count; /* 0: 200 */
     unsigned max_conns;    /* open connections; 0: 10,000; above: 503 with Retry-After, close */
     unsigned max_requests; /* running at once; 0: 1,024; above: 503 SlowDown with Retry-After */
-    size_t max_memory;  /* bytes in connection buffers and request arenas; 0: 512 MiB; above: 503 SlowDown */
-    size_t arena_bytes; /* per request ceiling; 0: 32 MiB */
-    int64_t header_ns;  /* first byte to end of header section; 0: 20 s */
+    /* Records and buffers of connections, arenas, and handler_bytes for each request that runs; 0: 512 MiB.
+     * Nothing is taken beyond it, but for 16 refusals a loop: 503 SlowDown. */
+    size_t max_memory;
+    size_t handler_bytes;     /* what a running request may take elsewhere: its stack, what it reads into */
+    size_t arena_bytes;       /* per request ceiling; 0: 32 MiB */
+    int64_t header_ns;        /* first byte to end of header section; 0: 20 s */
     int64_t body_progress_ns; /* no body byte for this long; 0: 30 s → 400 RequestTimeout, close */
     int64_t idle_ns;          /* between requests; 0: 60 s */
     int64_t write_ns;         /* for each 128 KiB of an answer; 0: 60 s: closed */
 };
-/* Change limits while serving, from any thread: all but header_bytes, which stays. Zero fields are as above.
- * Waits that have begun keep their time. */
+/* Change limits while serving, from any thread: all but header_bytes and handler_bytes, which stay. Zero
+ * fields are as above. Waits that have begun keep their time. */
 struct http_server;
 void http_server_set_limits(struct http_server *s, const struct http_limits *l);
 struct http_callbacks {

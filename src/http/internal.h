@@ -15,14 +15,16 @@
 #define DRAIN_NS      (5 * RT_SEC)
 #define LINGER_BYTES  (16 << 20) /* read and dropped at most before a close that must not reset */
 #define LINGER_NS     (2 * RT_SEC)
-#define LINGER_MAX    256 /* lingering connections of one loop; above, they are closed at once */
+#define LINGER_MAX    4096 /* lingering connections of one loop; above, they are closed at once */
 #define CONTINUE_LINE STR("HTTP/1.1 100 Continue\r\n\r\n")
 #define CHUNK_SLACK                                                                                          \
     4096 /* read beyond the data of the chunk at hand: what may belong to the next message                   \
           */
 #define WORKS_KEPT       64 /* free ones a loop keeps */
 #define BIGS_KEPT        32
-#define FORCED_WORKS_MAX 16 /* a loop: above the memory ceiling, to say so */
+#define FORCED_WORKS_MAX 16                 /* a loop: above the memory ceiling, to say so */
+#define CONN_BYTES       ((size_t)1024)     /* a connection's record, its socket's, a slot among the timers */
+#define CONN_TLS_BYTES   ((size_t)32 << 10) /* what OpenSSL keeps for one besides */
 
 /* ---- a response in the making ---- */
 struct http_out {
@@ -53,7 +55,6 @@ struct http_work {
     struct http_work *next; /* in the pool */
     struct arena *arena;
     size_t arena_bytes; /* its ceiling */
-    size_t charged;     /* arena bytes counted in the server's memory */
     bool forced;
     struct http_exchange x;
     struct http_reqbody body;
@@ -75,13 +76,17 @@ struct http_conn {
     struct list wait; /* hl->starved */
     struct http_io io;
     struct http_work *w;   /* NULL while idle */
+    size_t charged;        /* of the record itself, in the server's memory */
     int64_t head_deadline; /* of the head being read; 0: none begun */
     int64_t accepted_at;
     uint32_t requests;
-    bool over_ceiling; /* accepted above max_conns: only to be told so */
+    bool over_ceiling; /* accepted above max_conns or max_memory: only to be told so */
     bool close_after;  /* the connection ends with this answer */
     bool broken;       /* no byte may be sent any more: end it without a clean end */
     bool linger;       /* there may be input that nobody will read */
+    bool lingering;    /* it does: until then, and so many bytes were dropped */
+    int64_t linger_until;
+    uint64_t dropped;
     struct rt_addr peer;
     char peer_text[128];
 };
@@ -116,7 +121,8 @@ struct http_listener {
 
 /* struct http_limits, read on every loop while it may change. */
 struct live_limits {
-    size_t header_bytes; /* fixed: buffers have this size */
+    size_t header_bytes;  /* fixed: buffers have this size */
+    size_t handler_bytes; /* fixed: what is given back is what was taken */
     _Atomic unsigned header_count, max_conns, max_requests;
     _Atomic size_t max_memory, arena_bytes;
     _Atomic int64_t header_ns, body_progress_ns, idle_ns, write_ns;
@@ -144,8 +150,9 @@ static inline void count_up(_Atomic uint64_t *c, uint64_t n)
 /* ---- pool.c ---- */
 struct http_work *work_get(struct http_loop *hl, bool force); /* NULL at the ceiling */
 void work_put(struct http_loop *hl, struct http_work *w);
-void work_charge(struct http_loop *hl, struct http_work *w); /* count what its arena took */
-bool memory_left(const struct http_server *s, size_t n);
+/* Count n bytes that will be used; false: they would pass the ceiling. */
+bool memory_take(struct http_server *s, size_t n);
+void memory_give(struct http_server *s, size_t n);
 char *big_get(struct http_loop *hl); /* NULL at the ceiling */
 void big_put(struct http_loop *hl, char *p);
 void pool_free(struct http_loop *hl);

@@ -6,13 +6,28 @@
 #include "base/clock.h"
 #include "sys/sys.h"
 
-#define CHARGE_UNIT ((size_t)16 << 10)
-
-bool memory_left(const struct http_server *s, size_t n)
+bool memory_take(struct http_server *s, size_t n)
 {
-    uint64_t used = atomic_load_explicit(&s->memory, memory_order_relaxed);
     uint64_t most = s->lim.max_memory;
-    return used <= most && n <= most - used;
+    uint64_t had = atomic_fetch_add_explicit(&s->memory, n, memory_order_relaxed);
+    if (had <= most && n <= most - had) return true;
+    memory_give(s, n);
+    return false;
+}
+
+void memory_give(struct http_server *s, size_t n)
+{
+    atomic_fetch_sub_explicit(&s->memory, n, memory_order_relaxed);
+}
+
+static bool arena_take(void *server, size_t n)
+{
+    return memory_take(server, n);
+}
+
+static void arena_give(void *server, size_t n)
+{
+    memory_give(server, n);
 }
 
 /* What the pools of all loops keep leaves half of the ceiling to whoever needs it: no loop starves another.
@@ -22,22 +37,12 @@ static bool may_keep(const struct http_server *s)
     return atomic_load_explicit(&s->memory, memory_order_relaxed) <= s->lim.max_memory / 2;
 }
 
-static void charge(struct http_server *s, size_t n)
-{
-    atomic_fetch_add_explicit(&s->memory, n, memory_order_relaxed);
-}
-
-static void uncharge(struct http_server *s, size_t n)
-{
-    atomic_fetch_sub_explicit(&s->memory, n, memory_order_relaxed);
-}
-
 /* ---- work areas ---- */
 
-/* The struct, its buffer, and the arena's first unit, which stays with it. */
+/* The struct, its buffer, and the arena's first chunk, which stays with it. */
 static size_t work_bytes(const struct http_server *s)
 {
-    return sizeof(struct http_work) + s->buf_bytes + HOLD_BYTES + CHARGE_UNIT;
+    return sizeof(struct http_work) + s->buf_bytes + HOLD_BYTES + ARENA_FIRST;
 }
 
 static void work_free(struct http_server *s, struct http_work *w)
@@ -45,9 +50,10 @@ static void work_free(struct http_server *s, struct http_work *w)
     arena_free(w->arena);
     free(w->buf);
     free(w);
-    uncharge(s, work_bytes(s));
+    memory_give(s, work_bytes(s));
 }
 
+/* Its bytes are counted. */
 static struct http_work *work_new(struct http_server *s)
 {
     struct http_work *w = calloc(1, sizeof *w);
@@ -55,12 +61,13 @@ static struct http_work *work_new(struct http_server *s)
     w->buf = malloc(s->buf_bytes + HOLD_BYTES);
     w->arena_bytes = s->lim.arena_bytes;
     w->arena = arena_new(w->arena_bytes);
-    charge(s, work_bytes(s));
-    if (w->buf && w->arena) return w;
-    if (w->arena) arena_free(w->arena);
+    if (w->buf && w->arena) {
+        arena_set_budget(w->arena, &(struct arena_budget){arena_take, arena_give, s});
+        return w;
+    }
+    arena_free(w->arena);
     free(w->buf);
     free(w);
-    uncharge(s, work_bytes(s));
     return NULL;
 }
 
@@ -85,35 +92,27 @@ struct http_work *work_get(struct http_loop *hl, bool force)
     struct http_work *w = take_kept(hl);
     bool forced = false;
     if (!w) {
-        forced = !memory_left(hl->s, work_bytes(hl->s));
+        forced = !memory_take(hl->s, work_bytes(hl->s));
         if (forced && (!force || hl->nforced >= FORCED_WORKS_MAX)) return NULL;
+        if (forced) atomic_fetch_add_explicit(&hl->s->memory, work_bytes(hl->s), memory_order_relaxed);
         w = work_new(hl->s);
-        if (!w) return NULL;
+        if (!w) {
+            memory_give(hl->s, work_bytes(hl->s));
+            return NULL;
+        }
     }
     if (forced) hl->nforced++;
     w->forced = forced;
-    w->charged = CHARGE_UNIT;
     w->start = w->end = 0;
     w->scan = (struct head_scan){0};
     w->body.big = NULL;
     return w;
 }
 
-void work_charge(struct http_loop *hl, struct http_work *w)
-{
-    size_t used = arena_used(w->arena);
-    while (w->charged < used) {
-        w->charged += CHARGE_UNIT;
-        charge(hl->s, CHARGE_UNIT);
-    }
-}
-
 void work_put(struct http_loop *hl, struct http_work *w)
 {
     ASSERT(!w->body.big);
     arena_reset(w->arena);
-    uncharge(hl->s, w->charged - CHARGE_UNIT);
-    w->charged = CHARGE_UNIT;
     if (w->forced) hl->nforced--;
     if (hl->nworks >= WORKS_KEPT || w->forced || stale(hl->s, w) || !may_keep(hl->s)) {
         work_free(hl->s, w);
@@ -133,9 +132,9 @@ char *big_get(struct http_loop *hl)
         hl->nbigs--;
         return p;
     }
-    if (!memory_left(hl->s, BIG_BYTES)) return NULL;
+    if (!memory_take(hl->s, BIG_BYTES)) return NULL;
     p = malloc(BIG_BYTES);
-    if (p) charge(hl->s, BIG_BYTES);
+    if (!p) memory_give(hl->s, BIG_BYTES);
     return p;
 }
 
@@ -143,7 +142,7 @@ void big_put(struct http_loop *hl, char *p)
 {
     if (hl->nbigs >= BIGS_KEPT || !may_keep(hl->s)) {
         free(p);
-        uncharge(hl->s, BIG_BYTES);
+        memory_give(hl->s, BIG_BYTES);
         return;
     }
     memcpy(p, &hl->bigs, sizeof hl->bigs);
@@ -162,7 +161,7 @@ void pool_free(struct http_loop *hl)
         void *p = hl->bigs;
         memcpy(&hl->bigs, p, sizeof hl->bigs);
         free(p);
-        uncharge(hl->s, BIG_BYTES);
+        memory_give(hl->s, BIG_BYTES);
     }
 }
 

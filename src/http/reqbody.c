@@ -60,7 +60,6 @@ static err fill(struct http_reqbody *b)
     size_t n;
     err e = choose_room(b, &at, &n);
     if (e) return e;
-    work_charge(c->hl, c->w);
     const char *note = rt_set_note("reading a request body");
     ssize_t r = io_read(&c->io, at, n, b->deadline ? b->deadline : rt_now() + c->hl->s->lim.body_progress_ns);
     rt_set_note(note);

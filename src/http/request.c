@@ -82,7 +82,6 @@ static void request_over(struct http_conn *c)
 {
     const struct http_callbacks *cb = &c->hl->s->cb;
     if (cb->done) cb->done(cb->arg, &c->w->x);
-    work_charge(c->hl, c->w);
 }
 
 static void refuse_prepared(struct http_conn *c, err e)
@@ -103,22 +102,31 @@ void request_refuse(struct http_conn *c, err e)
 static bool admit(struct http_server *s)
 {
     uint64_t n = atomic_fetch_add_explicit(&s->running, 1, memory_order_relaxed);
-    return n < s->lim.max_requests && memory_left(s, 0);
+    if (n < s->lim.max_requests && memory_take(s, s->lim.handler_bytes)) return true;
+    atomic_fetch_sub_explicit(&s->running, 1, memory_order_relaxed);
+    return false;
+}
+
+static void dismiss(struct http_server *s)
+{
+    memory_give(s, s->lim.handler_bytes);
+    atomic_fetch_sub_explicit(&s->running, 1, memory_order_relaxed);
 }
 
 static void handle(struct http_conn *c)
 {
     struct http_server *s = c->hl->s;
     struct http_work *w = c->w;
-    if (!admit(s)) {
-        count_up(&c->hl->requests_refused, 1);
-        render(c, ERR_SLOW_DOWN);
-    } else {
+    bool admitted = admit(s);
+    if (admitted) {
         s->cb.handle(s->cb.arg, &w->x);
         if (!w->out.answered) render(c, w->out.failed ? w->out.failed : ERR_INTERNAL);
+    } else {
+        count_up(&c->hl->requests_refused, 1);
+        render(c, ERR_SLOW_DOWN);
     }
     request_over(c);
-    atomic_fetch_sub_explicit(&s->running, 1, memory_order_relaxed);
+    if (admitted) dismiss(s);
 }
 
 /* Ready the work area for the next request; what followed this one in the body buffer moves to the

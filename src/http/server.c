@@ -34,6 +34,7 @@ err http_server_new(struct rt *r, const struct http_limits *l, const struct http
     if (!l) l = &defaults;
     s->lim.header_bytes = l->header_bytes ? l->header_bytes : 16 << 10;
     s->buf_bytes = s->lim.header_bytes > 2 * CHUNK_SLACK ? s->lim.header_bytes : 2 * CHUNK_SLACK;
+    s->lim.handler_bytes = l->handler_bytes;
     http_server_set_limits(s, l);
     sys->random(s->id_key, sizeof s->id_key);
     s->nloops = rt_loops(r);

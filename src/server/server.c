@@ -11,6 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* What a running request takes outside its arena at most: an object's read-ahead (320 KiB) or its hashes, and
+ * the pages of its stack that are in use. Writers of large objects have a ceiling of their own in the store.
+ */
+#define HANDLER_BYTES ((size_t)384 << 10)
+
 /* One line for whoever started the server; more may be in the log. */
 static bool cannot_start(struct server *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static bool cannot_start(struct server *s, const char *fmt, ...)
@@ -33,6 +38,7 @@ static struct http_limits limits_of(const struct config *c)
         .max_conns = (unsigned)config_u64(c, SET_MAX_CONNECTIONS),
         .max_requests = (unsigned)config_u64(c, SET_MAX_REQUESTS),
         .max_memory = config_u64(c, SET_MAX_MEMORY),
+        .handler_bytes = HANDLER_BYTES,
         .arena_bytes = config_u64(c, SET_REQUEST_MEMORY),
         .header_ns = config_ns(c, SET_HEADER_TIMEOUT),
         .body_progress_ns = config_ns(c, SET_BODY_TIMEOUT),
