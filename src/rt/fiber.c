@@ -179,6 +179,12 @@ void rt_yield(void)
     to_loop(f->loop, f);
 }
 
+void rt_breathe(void)
+{
+    struct rt_fiber *f = running();
+    if (f && rt_now() - f->loop->resumed > FIBER_TURN) rt_yield();
+}
+
 void rt_waiter_init(struct rt_waiter *w)
 {
     list_init(&w->link);

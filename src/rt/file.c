@@ -48,6 +48,7 @@ ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off)
 ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off)
 {
     size_t got = 0;
+    rt_breathe();
     while (got < n) {
         ssize_t r = sys->pread_nowait(fd, (char *)p + got, n - got, off + got);
         if (r == 0) return (ssize_t)got;

@@ -1,6 +1,7 @@
 /* One loop: messages from other threads, timers, due idle callbacks, ready fibers, then the backend's events.
  */
 #include "rt/sim_int.h"
+#include <unistd.h>
 
 _Thread_local struct rt_loop *tl_loop;
 
@@ -116,7 +117,9 @@ static void resume_ready(struct rt_loop *l)
         struct list *e =
             l->rt->sim && !list_empty(&l->ready) ? sim_pick_ready(&l->ready) : list_pop(&l->ready);
         if (!e) break;
+        l->resumed = rt_now();
         fiber_resume(l, CONTAINER(e, struct rt_fiber, ready));
+        if (l->resumed - l->now > LOOP_TURN) break;
     }
 }
 
@@ -137,6 +140,7 @@ static void poll_events(struct rt_loop *l)
 void loop_run(struct rt_loop *l)
 {
     tl_loop = l;
+    __atomic_store_n(&l->tid, gettid(), __ATOMIC_RELAXED);
     fiber_enter_loop(l);
     if (l->rt->backend->loop_enter) l->rt->backend->loop_enter(l);
     STAT_ADD(l->beat, 1);

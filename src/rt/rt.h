@@ -37,7 +37,9 @@ struct rt_options {
     size_t stack_bytes;  /* 0: 128 KiB */
     unsigned max_fibers; /* over all loops; 0: 8,192 */
     uint64_t seed;       /* RT_SIM */
-    int64_t watchdog_ns; /* a loop iteration longer than this is reported with its stack; 0: 1 s; < 0: off */
+    /* A loop iteration longer than this, without what the thread waited for a core, is reported with its
+     * stack; 0: 1 s; < 0: off. */
+    int64_t watchdog_ns;
 };
 
 struct rt;
@@ -62,6 +64,9 @@ const char *rt_backend_name(const struct rt *r);
 bool rt_spawn(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg);
 struct rt_fiber *rt_fiber_self(void); /* NULL outside fibers */
 void rt_yield(void);
+/* As rt_yield, once this fiber has had its loop for over a millisecond; else, and outside fibers, nothing.
+ * The calls of sockets and files do so themselves; what goes on for long without them asks here. */
+void rt_breathe(void);
 void rt_sleep(int64_t ns);
 int64_t rt_now(void); /* monotonic ns; callable anywhere; virtual under RT_SIM */
 /* What this fiber is doing, for the debug page; a literal. Returns the former one. */

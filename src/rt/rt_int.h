@@ -39,6 +39,8 @@ enum {
     STACK_SPARE = 512,      /* idle stacks between the loops */
     SOCK_CACHE = 1024,      /* idle socket records that a loop keeps */
     RUN_BUDGET = 256,       /* fibers resumed before the backend is asked again */
+    FIBER_TURN = 1000000,   /* ns that a fiber may have its loop (rt_breathe) */
+    LOOP_TURN = 2000000,    /* ns for all fibers before the backend is asked again */
     WORK_QUEUE_MAX = 65536, /* fire-and-forget jobs waiting */
     SIGNALS_MAX = 16,
     TRACE_DEPTH = 48,
@@ -141,6 +143,7 @@ struct rt_loop {
     unsigned index;
     struct rt *rt;
     pthread_t thread;
+    int tid;                  /* (any, atomic) its number in the kernel */
     bool threaded;            /* thread is valid (loops above 0) */
     bool ended;               /* (any) left its last iteration */
     struct rt_fiber *current; /* running fiber */
@@ -151,8 +154,9 @@ struct rt_loop {
     struct list gone;         /* sources to tell that they are forgotten */
     struct list armed;        /* RT_URING: sources with a poll set */
     struct timer_heap timers;
-    int64_t now; /* at the start of this pass */
-    void *sp;    /* the loop's own context while a fiber runs */
+    int64_t now;     /* at the start of this pass */
+    int64_t resumed; /* when the running fiber got its turn */
+    void *sp;        /* the loop's own context while a fiber runs */
     struct rt_fiber *stacks[STACK_CACHE];
     unsigned nstacks;
     struct list sock_cache;

@@ -158,6 +158,7 @@ ssize_t rt_read(struct rt_sock *s, void *p, size_t n, int64_t deadline)
     for (;;) {
         if (s->aborted) return -ECANCELED;
         if (s->can_read) {
+            rt_breathe();
             ssize_t r = net_of(s)->recv(s->src.fd, p, n, false);
             if (r >= 0) {
                 /* A stream that gave less than asked is empty: the next byte raises an edge. */
@@ -267,6 +268,7 @@ ssize_t rt_writev(struct rt_sock *s, struct iovec *iov, int n, int64_t deadline,
     size_t total = 0;
     iov_advance(&iov, &n, 0);
     while (n > 0) {
+        rt_breathe();
         if (s->aborted) return -ECANCELED;
         ssize_t r = s->can_write ? send_some(s, iov, n, more) : -EAGAIN;
         if (r >= 0) {

@@ -8,13 +8,17 @@
 #include "rt/rt_int.h"
 #include <errno.h>
 #include <execinfo.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
 
 enum { TRACE_NONE, TRACE_WANTED, TRACE_TAKEN };
 enum { HANDLER_FRAMES = 2 }; /* the handler and the kernel's return from it */
 
 struct seen {
     uint64_t beat;
-    int64_t since; /* when this beat was first seen */
+    int64_t since;  /* when this beat was first seen */
+    int64_t queued; /* what the thread had waited for a core until then */
     bool reported;
 };
 
@@ -53,6 +57,19 @@ static int64_t real_now(void)
     return ts.tv_sec * RT_SEC + ts.tv_nsec;
 }
 
+/* How long the loop's thread was ready to run and had no core, ever; 0 where the kernel does not say. */
+static int64_t queued_of(struct rt_loop *l)
+{
+    char path[64], text[96] = {0};
+    unsigned long long ran, queued;
+    snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", STAT_GET(l->tid));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n > 0 && sscanf(text, "%llu %llu", &ran, &queued) == 2 ? (int64_t)queued : 0;
+}
+
 /* Ask the loop's thread; it may be in the kernel, without a chance to answer. */
 static bool ask_trace(struct rt_loop *l)
 {
@@ -65,14 +82,19 @@ static bool ask_trace(struct rt_loop *l)
     return false;
 }
 
-static void report(struct rt_loop *l, int64_t ns)
+static int64_t blocked_for(struct rt_loop *l, const struct seen *s)
+{
+    int64_t now = real_now(); /* first: we may be the one who waits for a core here */
+    return now - s->since - (queued_of(l) - s->queued);
+}
+
+static void report(struct rt_loop *l, int64_t ns, bool traced)
 {
     struct buf stack;
-    const char *fiber = __atomic_load_n(&l->current_name, __ATOMIC_RELAXED);
+    const char *fiber = traced ? l->trace_fiber : __atomic_load_n(&l->current_name, __ATOMIC_RELAXED);
     SHARED_ADD(l->rt->blocked, 1);
     buf_init(&stack, 16384);
-    if (ask_trace(l)) {
-        fiber = l->trace_fiber;
+    if (traced) {
         int skip = l->trace_n > HANDLER_FRAMES ? HANDLER_FRAMES : 0;
         symbols_format(l->trace + skip, l->trace_n - skip, &stack);
     } else {
@@ -80,21 +102,32 @@ static void report(struct rt_loop *l, int64_t ns)
     }
     LOG_WARN("loop blocked", LF_U("loop", l->index), LF_Z("fiber", fiber ? fiber : "none"),
              LF_I("ms", ns / RT_MS), LF_S("stack", buf_view(&stack)));
-    __atomic_store_n(&l->trace_wanted, TRACE_NONE, __ATOMIC_RELEASE);
     buf_free(&stack);
 }
 
-static void look(struct watchdog *w, struct rt_loop *l, int64_t now)
+/* The kernel counts a wait for a core when it is over: so the thread is asked first, and what it waited for
+ * is looked at once it has answered. */
+static void suspect(struct rt_loop *l, struct seen *s, int64_t limit)
+{
+    if (blocked_for(l, s) < limit) return;
+    bool traced = ask_trace(l);
+    int64_t ns = blocked_for(l, s);
+    s->reported = ns >= limit;
+    if (s->reported) report(l, ns, traced);
+    __atomic_store_n(&l->trace_wanted, TRACE_NONE, __ATOMIC_RELEASE);
+}
+
+static void look(struct watchdog *w, struct rt_loop *l)
 {
     struct seen *s = &w->seen[l->index];
     uint64_t beat = STAT_GET(l->beat);
     if (beat != s->beat) {
         if (s->reported)
-            LOG_WARN("loop goes on", LF_U("loop", l->index), LF_I("ms", (now - s->since) / RT_MS));
-        *s = (struct seen){beat, now, false};
-    } else if (beat % 2 == 1 && !s->reported && now - s->since >= w->limit) {
-        s->reported = true;
-        report(l, now - s->since);
+            LOG_WARN("loop goes on", LF_U("loop", l->index), LF_I("ms", (real_now() - s->since) / RT_MS));
+        int64_t queued = beat % 2 ? queued_of(l) : 0;
+        *s = (struct seen){beat, real_now(), queued, false};
+    } else if (beat % 2 == 1 && !s->reported && real_now() - s->since >= w->limit) {
+        suspect(l, s, w->limit);
     }
 }
 
@@ -107,7 +140,7 @@ static void *watchdog_main(void *arg)
         int64_t until = real_now() + step;
         struct timespec ts = {until / RT_SEC, until % RT_SEC};
         pthread_cond_timedwait(&w->end, &w->lock, &ts);
-        for (unsigned i = 0; i < w->rt->nloops && !w->ending; i++) look(w, w->rt->loops[i], real_now());
+        for (unsigned i = 0; i < w->rt->nloops && !w->ending; i++) look(w, w->rt->loops[i]);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;

@@ -8,6 +8,7 @@
 #include "sys/sys.h"
 
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
  * the pages of its stack that are in use. Writers of large objects have a ceiling of their own in the store.
  */
 #define HANDLER_BYTES ((size_t)384 << 10)
+
+#define FILES_KEPT 512 /* of the limit of open files: for the store, and for connections that are refused */
 
 /* One line for whoever started the server; more may be in the log. */
 static bool cannot_start(struct server *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -30,12 +33,26 @@ static bool cannot_start(struct server *s, const char *fmt, ...)
     return false;
 }
 
+/* As many descriptors as may be had; and no more connections than that, for to say 503 takes one. */
+static unsigned connections_possible(uint64_t wanted)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return (unsigned)wanted;
+    rlim_t had = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) files.rlim_cur = had;
+    rlim_t most = files.rlim_cur > 2 * FILES_KEPT ? files.rlim_cur - FILES_KEPT : files.rlim_cur / 2;
+    if (wanted <= most) return (unsigned)wanted;
+    LOG_WARN("max-connections is lowered to what the limit of open files allows", LF_U("connections", most));
+    return (unsigned)most;
+}
+
 static struct http_limits limits_of(const struct config *c)
 {
     return (struct http_limits){
         .header_bytes = config_u64(c, SET_HEADER_SIZE),
         .header_count = (unsigned)config_u64(c, SET_HEADER_COUNT),
-        .max_conns = (unsigned)config_u64(c, SET_MAX_CONNECTIONS),
+        .max_conns = connections_possible(config_u64(c, SET_MAX_CONNECTIONS)),
         .max_requests = (unsigned)config_u64(c, SET_MAX_REQUESTS),
         .max_memory = config_u64(c, SET_MAX_MEMORY),
         .handler_bytes = HANDLER_BYTES,
@@ -55,8 +72,9 @@ void server_apply(struct server *s, const struct config *c)
     atomic_store(&s->debug_any, config_u64(c, SET_DEBUG_ACCESS) == 1);
     s->drain_ns = config_ns(c, SET_DRAIN_TIME);
     s->drain_delay_ns = config_ns(c, SET_DRAIN_DELAY);
+    if (!s->http) return;
     struct http_limits limits = limits_of(c);
-    if (s->http) http_server_set_limits(s->http, &limits);
+    http_server_set_limits(s->http, &limits);
 }
 
 /* ---- HTTP's callbacks, on any loop ---- */
@@ -320,6 +338,7 @@ static void be_ready(struct server *s)
         LOG_INFO("serving", LF_Z("url", s->endpoint[i]), LF_Z("backend", rt_backend_name(s->rt)));
     notify_send("READY=1\nSTATUS=serving");
     lifecycle_watchdog_start(s);
+    trim_start(s);
 }
 
 static void start_fiber(void *server)

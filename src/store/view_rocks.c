@@ -169,6 +169,7 @@ static void get_from_disk(void *arg)
 err view_get(struct view *v, struct str key, struct view_pin *pin)
 {
     struct get_job j = {.v = v, .key = key};
+    rt_breathe(); /* many gets from memory in a row would have the loop for themselves */
     j.slice = rocksdb_get_pinned(v->db, v->read_memory, key.p, key.n, &j.msg);
     if (!j.slice && incomplete(&j.msg)) rt_work("index-get", get_from_disk, &j);
     if (j.msg) return take_error(v, j.msg, "get");
