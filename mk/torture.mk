@@ -1,9 +1,12 @@
 # Long runs of the harnesses that `make test` runs short. Each prints its figures and fails on the first lie.
 
-.PHONY: torture torture-rot
+.PHONY: torture torture-rot torture-overload
 
-torture: torture-rot ## the long run of every harness: hours
+torture: torture-rot torture-overload ## the long run of every harness: hours
 
 ROT_REGION ?= 256
 torture-rot: $(OUT)/tests/unit/store/rot_test ## damage one byte in each ROT_REGION (256) bytes of every file of a store
 	@INGOT_ROT_REGION=$(ROT_REGION) $<
+
+torture-overload: $(BIN) $(VENV)/.done ## crowds of hostile clients: slow, half-open, large, many; about 10 minutes
+	@INGOT_OVERLOAD=long INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/overload -s $(T)

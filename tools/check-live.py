@@ -22,7 +22,7 @@ EXPECTED = {
     **dict.fromkeys(["err_cos_code", "hmac_sha1"], "the COS dialect, whose column errors.def has"),
     **dict.fromkeys(["bucket_get_config", "bucket_set_config"], "configurations of buckets, which come as rows of operations.def"),
     **dict.fromkeys(["arena_defer", "rt_cond_signal", "rt_pwrite", "body_of_bytes"], "the half of its pair that only tests use"),
-    **dict.fromkeys(["memory_blob_corrupt", "blob_cache_remove", "extents_get_live"], "how tests break and see what no caller may"),
+    **dict.fromkeys(["memory_blob_corrupt", "blob_cache_remove", "extents_get_live", "arena_used"], "how tests break and see what no caller may"),
 }
 
 

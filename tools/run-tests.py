@@ -245,6 +245,7 @@ SUITES = {
     "faults": pytest("faults", timeout=600),
     "power": power,
     "linear": pytest("linear"),
+    "overload": pytest("overload", timeout=600),
     "clients": pytest("clients", timeout=900),
     "fuzz": fuzz(5),
 }

@@ -157,7 +157,7 @@ def old_botocore(server, rounds):
     return ["/usr/bin/python3", str(script), server.endpoint, server.access_key, server.secret_key, str(rounds)]
 
 
-def test_regression_0001_old_botocore(start_server):
+def test_regression_0006_old_botocore(start_server):
     """botocore before 1.44 carries the status of an answer that came in place of the 100 over to the next upload of the
     connection, whose headers are lost: an UploadPart of `aws s3 sync` had no ETag."""
     server = start_server()

@@ -27,7 +27,7 @@ LONG = os.environ.get("INGOT_OVERLOAD") == "long"
 CROWD = pathlib.Path(__file__).with_name("crowd.py")
 MIB = 1 << 20
 SMALL, LARGE = 4096, 4 * MIB
-BASE = 96 * MIB       # the program, its threads, the index's write buffers, what the allocator holds back
+BASE = 64 * MIB       # the program, its threads, the index's write buffers, what the allocator holds back
 WRITERS = 256 * MIB   # of large objects, all together
 BOUND = 120 if LONG else 60  # seconds within which the probe must be served, whatever goes on
 

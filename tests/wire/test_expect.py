@@ -32,7 +32,7 @@ def etag(data):
     return f'"{hashlib.md5(data).hexdigest()}"'
 
 
-def test_regression_0001_empty_body(raw, bucket):
+def test_regression_0006_empty_body(raw, bucket):
     """botocore before 1.44 took the status of a 200 that came in place of the 100 for that of its next request on the
     connection, and lost that one's headers: an UploadPart without ETag."""
     with raw.connect() as s:
@@ -49,7 +49,7 @@ def test_regression_0001_empty_body(raw, bucket):
 
 
 @pytest.mark.parametrize("length", [0, 5, 5 << 30])
-def test_regression_0001_refused(raw, bucket, length):
+def test_regression_0006_refused(raw, bucket, length):
     with raw.connect() as s:
         s.sendall(put_head(raw, f"/{bucket}/k", length, secret="wrong"))
         r = raw.read_reply(s, "PUT")

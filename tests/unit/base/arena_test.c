@@ -24,6 +24,47 @@ static void allocations_are_aligned_zeroed_and_apart(void **state)
     arena_free(NULL);
 }
 
+struct purse {
+    size_t left, spent;
+};
+
+static bool purse_take(void *arg, size_t n)
+{
+    struct purse *p = arg;
+    if (n > p->left) return false;
+    p->left -= n;
+    p->spent += n;
+    return true;
+}
+
+static void purse_give(void *arg, size_t n)
+{
+    struct purse *p = arg;
+    p->left += n;
+    p->spent -= n;
+}
+
+static void a_budget_is_asked_and_paid_back(void **state)
+{
+    (void)state;
+    struct purse p = {.left = 100000};
+    struct arena *a = arena_new(0);
+    arena_set_budget(a, &(struct arena_budget){purse_take, purse_give, &p});
+    assert_non_null(arena_alloc(a, 1000)); /* the first bytes are not asked for */
+    assert_int_equal(p.spent, 0);
+    assert_non_null(arena_alloc(a, 50000));
+    assert_true(p.spent >= 50000 && p.spent < 60000);
+    size_t spent = p.spent;
+    assert_null(arena_alloc(a, 60000));
+    assert_true(arena_overflowed(a) && p.spent == spent);
+    arena_reset(a);
+    assert_int_equal(p.spent, 0);
+    for (int i = 0; i < 2000; i++) (void)arena_alloc(a, 100);
+    assert_true(arena_overflowed(a) && p.spent > 50000);
+    arena_free(a);
+    assert_int_equal(p.spent, 0);
+}
+
 static void ceiling_latches(void **state)
 {
     (void)state;
@@ -100,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_are_aligned_zeroed_and_apart),
         cmocka_unit_test(ceiling_latches),
+        cmocka_unit_test(a_budget_is_asked_and_paid_back),
         cmocka_unit_test(large_allocations_keep_the_current_chunk),
         cmocka_unit_test(deferred_run_newest_first_once),
         cmocka_unit_test(copies_are_terminated),
