@@ -134,11 +134,11 @@ static void forget_undo(struct view *v, size_t batches)
         entry_drop(v->undo[i].old);
         entry_drop(v->undo[i].now);
     }
-    memmove(v->undo, v->undo + upto, (v->nundo - upto) * sizeof *v->undo);
+    if (v->nundo > upto) memmove(v->undo, v->undo + upto, (v->nundo - upto) * sizeof *v->undo);
     v->nundo -= upto;
     v->nbatch -= batches;
     v->flushed += batches;
-    memmove(v->batch, v->batch + batches, v->nbatch * sizeof *v->batch);
+    if (v->nbatch) memmove(v->batch, v->batch + batches, v->nbatch * sizeof *v->batch);
     for (size_t i = 0; i < v->nbatch; i++) v->batch[i] -= upto;
 }
 
