@@ -6,7 +6,7 @@ table: medians, Ingot's ratio to each peer, CPU of the server's processes an ope
 
   PEERS_ROUNDS=3  rounds       PEERS_SECONDS=1.0  stretches every run       PEERS_ROWS=put-4KiB,list-1KiB  some rows only
   PEERS_JSON=build/bench/peers.json
-  bench/peers.py --page build/bench/peers.json   the tables of docs/performance.md from such a file
+  bench/peers.py --page build/bench/peers.json > docs/performance.md   the page from such a file
 """
 
 import json
@@ -244,9 +244,22 @@ def print_row(entry):
               f"{f['p99']:>9.2f} {f['cpu']:>11.1f} {f['peak']:>8.1f} {ratio(entry, name):>10}", flush=True)
 
 
+PAGE = """# Performance, beside others
+
+`make bench-peers MINIO=PATH RUSTFS=PATH WEED=PATH` starts each server alone on a new directory of one file system, durable where it can
+be, drives it by `ingot bench` on the same cores over loopback, and goes round the servers, so that a busy moment hits all alike. A
+row's figures are medians over the rounds. CPU is user and system time of all of a server's processes. What Ingot does for it, with
+the figure of each step, is in `decisions/0012-speed.md`.
+
+MinIO and Ingot run as they come, RustFS with its strict durability. SeaweedFS does not flush before it answers and nginx serves files without
+signatures, so only their reads are compared; nginx is the ceiling for GET.
+"""
+
+
 def page(path):
-    """The tables of docs/performance.md, as Markdown."""
+    """docs/performance.md."""
     found = json.loads(pathlib.Path(path).read_text())
+    print(PAGE)
     print(f"{found['cores']} cores ({found['cpu']}), Linux {found['kernel']}, {found['rounds']} alternating rounds, medians, {found['date']}.\n")
     print("| work (connections) | server | ops/s | MB/s | p50 ms | p99 ms | server CPU µs/op | peak RSS MiB | Ingot is |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
