@@ -8,11 +8,21 @@ void xml_begin_doc(struct buf *b)
     buf_cstr(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
 }
 
+/* A tag in one piece: a listing writes some ten thousand. */
+static void tag(struct buf *b, struct str begin, const char *name)
+{
+    size_t n = strlen(name);
+    char *p = buf_reserve(b, begin.n + n + 1);
+    if (!p) return;
+    memcpy(p, begin.p, begin.n);
+    memcpy(p + begin.n, name, n);
+    p[begin.n + n] = '>';
+    b->n += begin.n + n + 1;
+}
+
 void xml_open(struct buf *b, const char *name)
 {
-    buf_char(b, '<');
-    buf_cstr(b, name);
-    buf_char(b, '>');
+    tag(b, STR("<"), name);
 }
 
 void xml_open_attrs(struct buf *b, const char *name, const char *raw_attrs)
@@ -26,9 +36,7 @@ void xml_open_attrs(struct buf *b, const char *name, const char *raw_attrs)
 
 void xml_close(struct buf *b, const char *name)
 {
-    buf_cstr(b, "</");
-    buf_cstr(b, name);
-    buf_char(b, '>');
+    tag(b, STR("</"), name);
 }
 
 /* Is it written as it is? Everything that is not ASCII is looked at as a character. */
