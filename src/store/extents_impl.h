@@ -46,7 +46,7 @@ struct ext_file {
     bool active;
     int wfd;               /* -1 unless active or pinned */
     _Atomic unsigned pins; /* extents being written or not yet published or abandoned */
-    bool leftover;         /* frees of abandoned writers were dropped: never final */
+    bool leftover;         /* it may hold what nothing refers to, for the next start to sweep: never final */
     _Atomic bool failed;   /* a flush failed: nothing is ever written here again */
     _Atomic bool retire;   /* a write failed: take another file for the next extent */
 
