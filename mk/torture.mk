@@ -1,8 +1,8 @@
 # Long runs of the harnesses that `make test` runs short. Each prints its figures and fails on the first lie.
 
-.PHONY: torture torture-rot torture-overload
+.PHONY: torture torture-rot torture-overload torture-faults
 
-torture: torture-rot torture-overload ## the long run of every harness: hours
+torture: torture-rot torture-overload torture-faults ## the long run of every harness: hours
 
 ROT_REGION ?= 256
 torture-rot: $(OUT)/tests/unit/store/rot_test ## damage one byte in each ROT_REGION (256) bytes of every file of a store
@@ -10,3 +10,6 @@ torture-rot: $(OUT)/tests/unit/store/rot_test ## damage one byte in each ROT_REG
 
 torture-overload: $(BIN) $(VENV)/.done ## crowds of hostile clients: slow, half-open, large, many; about 10 minutes
 	@INGOT_OVERLOAD=long INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/overload -s $(T)
+
+torture-faults: $(BIN) $(OUT)/tests/faults/iofault.so $(VENV)/.done ## every file call of every operation fails once, in every way
+	@INGOT_FAULT_RUNS=all INGOT_FAULT_COLLECTIONS=500 INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/faults/test_each_call.py -s --timeout=0

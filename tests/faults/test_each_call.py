@@ -23,7 +23,7 @@ from iofault import EVERY, INDEX, KINDS, OURS, Faults
 from operations import LARGE, SCENARIOS, SMALL, bucket, must, put, shape, shape_of_reply, snapshot
 from rawsign import Raw
 
-RUNS = os.environ.get("INGOT_FAULT_RUNS", "2")
+RUNS = os.environ.get("INGOT_FAULT_RUNS", "1")
 ALL = RUNS == "all"
 SEED = int(os.environ.get("INGOT_FAULT_SEED", "20261123"))
 COLLECTIONS = int(os.environ.get("INGOT_FAULT_COLLECTIONS", "2"))
@@ -256,7 +256,7 @@ def test_each_call_of_the_start_fails_once(lone, end):
     h.faults.count()
     h.server.start()
     h.most_calls = calls = h.faults.calls
-    for k, kind in some([(k, kind) for k in range(calls) for kind in KINDS], rng, 6):
+    for k, kind in some([(k, kind) for k in range(calls) for kind in KINDS], rng, 3):
         h.faults.off()
         down()
         said = len(h.server.output())
@@ -286,7 +286,7 @@ def test_each_call_of_the_stop_fails_once(lone):
     h.server.stop()
     h.most_calls = calls = h.faults.calls
     h.server.start()
-    for k, kind in some([(k, kind) for k in range(calls + 3) for kind in KINDS], rng, 6):
+    for k, kind in some([(k, kind) for k in range(calls + 3) for kind in KINDS], rng, 4):
         put(h.raw(), "/canary/again", LARGE)
         h.must_show["canary"] = snapshot(h.raw(), "canary")
         h.faults.fail_once(k, KINDS[kind])
