@@ -155,7 +155,7 @@ def shape(seen):
             tuple((u[0], u[3]) for u in uploads))
 
 
-VARIES = re.compile(r"<(LastModified|VersionId|VersionIdMarker|NextVersionIdMarker|UploadId|RequestId|CreationDate|Initiated|DeleteMarkerVersionId)>"
+VARIES = re.compile(r"<(LastModified|VersionId|VersionIdMarker|NextVersionIdMarker|UploadIdMarker|NextUploadIdMarker|UploadId|RequestId|CreationDate|Initiated|DeleteMarkerVersionId)>"
                     r".*?</\1>")
 
 
