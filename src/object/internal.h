@@ -17,7 +17,8 @@ struct objects {
     uint64_t min_part_size;
     struct bucket_cache *cache;
     struct mill *mill;
-    int lanes; /* long bodies that may still be hashed beside (lane.h); atomic */
+    struct sweeper *sweeper; /* NULL: never started */
+    int lanes;               /* long bodies that may still be hashed beside (lane.h); atomic */
 };
 #define OBJECTS_MAGIC 0x6f626a73u
 

@@ -1,6 +1,7 @@
 /* The subsystem: what all calls share. */
 #include "base/bytes.h"
 #include "object/internal.h"
+#include "object/sweeper.h"
 #include "object/lane.h"
 
 /* The system shard must be readable before anything is served. */
@@ -41,6 +42,7 @@ void objects_free(struct objects *o)
 {
     if (!o) return;
     CHECK_MAGIC(o, OBJECTS_MAGIC);
+    sweeper_free(o->sweeper);
     bucket_cache_free(o->cache);
     mill_free(o->mill);
     o->magic = 0;

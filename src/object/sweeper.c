@@ -5,6 +5,8 @@
 #include "rt/rt.h"
 #include "sys/sys.h"
 
+#include <stdatomic.h>
+
 #define PERIOD (600 * RT_SEC)
 #define PAGE   256
 
@@ -34,6 +36,19 @@ static err read_page(struct objects *o, struct page *p, struct str lo, struct st
     return !e && arena_overflowed(p->a) ? ERR_NO_MEMORY : e;
 }
 
+struct sweeper {
+    struct rt_mutex mu;
+    struct rt_cond changed;
+    atomic_bool stopping;
+    bool running;
+};
+
+/* The server is to end: what is left is swept after the next start. */
+static bool stops(const struct objects *o)
+{
+    return o->sweeper && atomic_load(&o->sweeper->stopping);
+}
+
 /* Calls fn for every key of a space; a page at a time, so that nothing is held for long. */
 static err each(struct objects *o, uint64_t shard, char space,
                 void (*fn)(struct objects *o, struct str key, struct str value))
@@ -44,11 +59,11 @@ static err each(struct objects *o, uint64_t shard, char space,
     struct page *p = a ? ARENA_NEW(a, struct page) : NULL;
     key_of_space(&lo, shard, space);
     key_of_space(&hi, shard, (char)(space + 1));
-    while (p && !e) {
+    while (p && !e && !stops(o)) {
         p->a = arena_new(0);
         if (!p->a) break;
         e = read_page(o, p, key_str(&lo), key_str(&hi));
-        for (unsigned i = 0; !e && i < p->n; i++) fn(o, p->key[i], p->value[i]);
+        for (unsigned i = 0; !e && i < p->n && !stops(o); i++) fn(o, p->key[i], p->value[i]);
         if (!e && p->n > 0) {
             lo.n = 0;
             key_add(&lo, p->key[p->n - 1].p, p->key[p->n - 1].n);
@@ -117,19 +132,48 @@ err objects_sweep(struct objects *o)
     return e ? e : each(o, 0, KEY_DRAFT, sweep_draft);
 }
 
-static void sweep_forever(void *arg)
+/* ---- its fiber ---- */
+
+static void sweep_until_stopped(void *arg)
 {
     struct objects *o = arg;
-    for (;;) {
+    struct sweeper *s = o->sweeper;
+    rt_mutex_lock(&s->mu);
+    while (!s->stopping) {
+        rt_mutex_unlock(&s->mu);
         rt_set_note("sweeping");
         err e = objects_sweep(o);
         if (e) LOG_WARN("sweep failed", LF_Z("error", err_name(e)));
         rt_set_note("between sweeps");
-        rt_sleep(PERIOD);
+        int64_t next = rt_now() + PERIOD;
+        rt_mutex_lock(&s->mu);
+        while (!s->stopping && rt_cond_wait(&s->changed, &s->mu, next)) continue;
     }
+    s->running = false;
+    rt_cond_broadcast(&s->changed);
+    rt_mutex_unlock(&s->mu);
 }
 
 void objects_start(struct objects *o)
 {
-    if (!rt_spawn(rt_self(), "object sweeper", sweep_forever, o)) LOG_WARN("no fiber for the sweeper");
+    struct sweeper *s = calloc(1, sizeof *s);
+    if (s) {
+        rt_mutex_init(&s->mu);
+        rt_cond_init(&s->changed);
+        o->sweeper = s;
+        s->running = rt_spawn(rt_self(), "object sweeper", sweep_until_stopped, o);
+    }
+    if (!s || !s->running) LOG_WARN("no fiber for the sweeper");
+}
+
+void sweeper_free(struct sweeper *s)
+{
+    if (s && rt_fiber_self()) { /* else the loops have ended, and it never runs again */
+        rt_mutex_lock(&s->mu);
+        atomic_store(&s->stopping, true);
+        rt_cond_broadcast(&s->changed);
+        while (s->running) rt_cond_wait(&s->changed, &s->mu, RT_FOREVER);
+        rt_mutex_unlock(&s->mu);
+    }
+    free(s);
 }

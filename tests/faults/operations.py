@@ -161,7 +161,7 @@ VARIES = re.compile(r"<(LastModified|VersionId|VersionIdMarker|NextVersionIdMark
 
 def shape_of_reply(reply, b):
     """An answer without what differs from one run to the next."""
-    text = VARIES.sub("", reply.body.decode()).replace(b, "B")
+    text = re.sub(r"http://127.0.0.1:\d+", "", VARIES.sub("", reply.body.decode())).replace(b, "B")
     if "<ListAllMyBucketsResult" in text:
         text = str("<Name>B</Name>" in text)  # other buckets come and go
     return (reply.status, text, reply.headers.get("etag"), reply.headers.get("x-amz-meta-a"),

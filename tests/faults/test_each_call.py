@@ -316,7 +316,7 @@ def test_some_call_of_the_logs_collection_fails_once(lone):
     body = bytes(900_000)
     objects = {}
     for _ in range(COLLECTIONS):
-        was, k, kind = collected(h), rng.randrange(260), rng.choice(list(KINDS))
+        was, k, kind = collected(h), rng.randrange(90), rng.choice(list(KINDS))
         h.faults.fail_once(k, KINDS[kind], classes=EVERY, who=rng.choice([OURS | INDEX, OURS, INDEX]))
         raw = h.raw()
         for n in range(60):
