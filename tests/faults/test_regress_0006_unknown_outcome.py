@@ -1,4 +1,4 @@
-"""Regression 4: a PUT whose log record did not quite reach the disk was answered with an error, and its extent freed. The restart
+"""Regression 6: a PUT whose log record did not quite reach the disk was answered with an error, and its extent freed. The restart
 found the record whole and applied it: the key then named bytes that were gone, and the old ones were freed, too."""
 
 import time

@@ -1,4 +1,4 @@
-"""Regression 5: a stop while the sweeper of the object layer was at work freed what it worked on, and the server crashed."""
+"""Regression 7: a stop while the sweeper of the object layer was at work freed what it worked on, and the server crashed."""
 
 from iofault import INDEX, OURS, SYNC, WRITE
 from rawsign import Raw
