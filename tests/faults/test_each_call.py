@@ -107,6 +107,8 @@ def harness():
         h.end()
         h.figures(f"each call, {len(SCENARIOS)} scenarios of {len({op for op, _ in SCENARIOS})} operations")
     finally:
+        if ALL:  # for whoever has to find out
+            print("\n".join(line for line in h.server.output().splitlines() if '"level":"error"' in line))
         h.server.remove()
 
 
