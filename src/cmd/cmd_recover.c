@@ -7,10 +7,12 @@ static int report(struct recover_report *r, bool json)
         {"log_records", r->log_records, false}, {"extents", r->extents, false},
         {"entries", r->entries, false},         {"blobs", r->blobs, false},
         {"salvaged", r->salvaged, false},       {"lost_records", r->lost_records, true},
+        {"lost_blobs", r->lost_blobs, true},
     };
-    cmd_report(r->lost_records ? "findings" : "recovered", numbers, sizeof numbers / sizeof *numbers,
+    bool lost = r->lost_records || r->lost_blobs;
+    cmd_report(lost ? "findings" : "recovered", numbers, sizeof numbers / sizeof *numbers,
                buf_view(&r->lines), json);
-    return r->lost_records ? CMD_FINDINGS : CMD_OK;
+    return lost ? CMD_FINDINGS : CMD_OK;
 }
 
 static int run(const struct command *self, int argc, char **argv)
@@ -37,15 +39,15 @@ static int run(const struct command *self, int argc, char **argv)
 const struct command cmd_recover = {
     .name = "recover",
     .about = "rebuild the index from the log and the extents alone (the server must not run)",
-    .examples =
-        "Examples:\n"
-        "  ingot recover\n"
-        "      sets ./data/index aside and makes it anew; no object's bytes are touched\n"
-        "  ingot recover --data /srv/ingot --json && ingot check --data /srv/ingot --deep\n"
-        "      then verifies everything\n"
-        "\n"
-        "Exit codes: 0 everything is back, 1 records were lost (they are listed), 2 wrong usage or setting,\n"
-        "3 could not run (for example, a server runs).\n",
+    .examples = "Examples:\n"
+                "  ingot recover\n"
+                "      sets ./data/index aside and makes it anew; no object's bytes are touched\n"
+                "  ingot recover --data /srv/ingot --json && ingot check --data /srv/ingot --deep\n"
+                "      then verifies everything\n"
+                "\n"
+                "Exit codes: 0 everything is back, 1 records or bytes were lost (they are listed), 2 wrong "
+                "usage or setting,\n"
+                "3 could not run (for example, a server runs).\n",
     .takes = SETTING_FOR_TOOLS,
     .run = run,
 };

@@ -217,6 +217,19 @@ static err run(struct recover *r, char why[512])
     return e;
 }
 
+/* An index that is whole again says nothing of the bytes: what it names is looked for, so that what is lost
+ * is named. */
+static err look_for_bytes(const struct recover_options *o, struct recover_report *out, char why[512])
+{
+    struct check_options co = {.dir = o->dir, .progress = o->progress, .entry = o->entry, .arg = o->arg};
+    struct check_report c;
+    err e = engine_check(&co, &c, why);
+    out->lost_blobs = c.missing_blobs + c.corrupt_blobs;
+    if (out->lost_blobs || c.log_errors || c.bad_records) buf_str(&out->lines, buf_view(&c.lines));
+    buf_free(&c.lines);
+    return e;
+}
+
 err engine_recover(const struct recover_options *o, struct recover_report *out, char why[512])
 {
     struct recover *r = calloc(1, sizeof *r);
@@ -242,5 +255,5 @@ err engine_recover(const struct recover_options *o, struct recover_report *out, 
     arena_free(r->arena);
     engine_free(r->e);
     free(r);
-    return e;
+    return e ? e : look_for_bytes(o, out, why);
 }

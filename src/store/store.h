@@ -96,6 +96,7 @@ struct recover_report {
     uint64_t log_records;             /* commits applied from archive and log, beside those in the snapshot */
     uint64_t extents, entries, blobs; /* of the new index */
     uint64_t lost_records;            /* commits that are nowhere, and bodies that were lost with the log */
+    uint64_t lost_blobs;              /* that the new index names, and whose bytes are not whole on disk */
     uint64_t salvaged;                /* entries that extents gave back */
     struct buf lines;
 };

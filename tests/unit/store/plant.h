@@ -137,8 +137,8 @@ static inline void flip_old_segment(void)
 static inline void recovers_without_loss(void)
 {
     struct recover_report r = recover_run();
-    if (r.lost_records || r.salvaged) fprintf(stderr, "%.*s", STR_FMT(buf_view(&r.lines)));
-    assert_true(r.lost_records == 0 && r.salvaged == 0);
+    if (r.lost_records || r.lost_blobs || r.salvaged) fprintf(stderr, "%.*s", STR_FMT(buf_view(&r.lines)));
+    assert_true(r.lost_records == 0 && r.lost_blobs == 0 && r.salvaged == 0);
     assert_true(r.entries > 150 && r.blobs > 100 && r.extents > 50);
     buf_free(&r.lines);
 }

@@ -217,6 +217,103 @@ static void test_lost_last_segment(void **state)
     assert_true(shop_kept() >= SHOP_ROUNDS / 2);
 }
 
+/* The index is whole again, and what it names is not: the objects that are hit are named. */
+static void test_missing_extent_file(void **state)
+{
+    (void)state;
+    struct store s;
+    char name[64];
+    engine_dir_open(&s, NULL);
+    struct blob_entry b = pick(&s, in_extents);
+    engine_close(&s);
+    snprintf(name, sizeof name, "extents/%08u.ext", b.places->v[0].file);
+    blob_places_drop(b.places);
+    dir_drop(name);
+    dir_drop("index");
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records == 0 && r.lost_blobs > 0 && says(&r, "bytes are missing"));
+    assert_true(says(&r, "'o' keep/") && says(&r, "are missing or do not verify"));
+    buf_free(&r.lines);
+    shop_kept(); /* what is there is right */
+}
+
+/* Closed in order: the superblock alone says that there was more. */
+static void test_lost_last_segment_and_index(void **state)
+{
+    (void)state;
+    char path[256];
+    last_segment(path);
+    assert_int_equal(unlink(path), 0);
+    dir_drop("index");
+    struct recover_report r = recover_run();
+    assert_true(r.lost_records > 0 && says(&r, "are lost"));
+    buf_free(&r.lines);
+}
+
+/* Rot in a body that lives in the log: what recovery moves out of the log must not get a new, valid
+ * checksum. */
+static void test_rotten_body_in_log(void **state)
+{
+    (void)state;
+    struct store s;
+    char name[64], path[256];
+    engine_dir_open(&s, NULL);
+    struct blob_entry b = pick(&s, in_log);
+    engine_close(&s);
+    snprintf(name, sizeof name, "log/%016llx.log", (unsigned long long)b.segment);
+    dir_path(name, path);
+    engine_flip(path, b.offset + 3);
+    flip_old_segment(); /* so that the log is replaced, wherever the body is */
+    struct recover_report r = recover_run();
+    snprintf(name, sizeof name, "blob %llx: its %llu bytes were in the log and are lost",
+             (unsigned long long)b.id, (unsigned long long)b.size);
+    assert_true(r.lost_records > 0 && says(&r, name));
+    buf_free(&r.lines);
+    struct check_report c = check_run(false, true);
+    assert_true(c.missing_blobs > 0 && c.corrupt_blobs == 0 && c.log_errors == 0);
+    buf_free(&c.lines);
+    shop_kept(); /* what is there is right */
+}
+
+/* ---- what makes a rename last ---- */
+
+static struct sys_ops watching;
+static unsigned renames, unsynced;
+static bool pending;
+
+static int watch_rename(const char *from, const char *to)
+{
+    int rc = sys_real.rename(from, to);
+    if (strstr(to, "/free-")) return rc; /* a spare that is lost is made again */
+    unsynced += pending;
+    renames++;
+    pending = rc >= 0;
+    return rc;
+}
+
+static int watch_fsync_dir(const char *path)
+{
+    int rc = sys_real.fsync_dir(path);
+    if (rc >= 0) pending = false;
+    return rc;
+}
+
+/* Each rename is durable before the next one: their order is what makes a crash harmless. */
+static void test_renames_last(void **state)
+{
+    (void)state;
+    flip_old_segment();
+    watching = sys_real;
+    watching.rename = watch_rename;
+    watching.fsync_dir = watch_fsync_dir;
+    sys = &watching;
+    struct recover_report r = recover_run();
+    sys = &sys_real;
+    buf_free(&r.lines);
+    assert_true(renames >= 5); /* snapshot, index, log, first segment, index.new, superblock */
+    assert_true(unsynced == 0 && !pending);
+}
+
 /* The same, and the index cannot be read to its end: that commits are lost is said all the same. */
 static void test_lost_last_segment_and_index_damaged(void **state)
 {
@@ -362,6 +459,10 @@ int main(int argc, char **argv)
         TEST(test_lost_archive),
         TEST(test_lost_last_segment),
         TEST(test_lost_last_segment_and_index_damaged),
+        TEST(test_lost_last_segment_and_index),
+        TEST(test_missing_extent_file),
+        TEST(test_rotten_body_in_log),
+        TEST(test_renames_last),
         TEST(test_lost_archive_and_index),
         TEST(test_deleted_stays_deleted),
         TEST(test_deleted_stays_deleted_without_log),
