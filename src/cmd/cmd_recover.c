@@ -27,7 +27,8 @@ static int run(const struct command *self, int argc, char **argv)
     char why[512] = "the recovery failed";
     struct recover_options o = {.dir = config_z(c, SET_DATA),
                                 .progress = cmd_progress_start(&progress),
-                                .entry = objects_check_entry};
+                                .entry = objects_check_entry,
+                                .mend = objects_mend};
     err e = engine_recover(&o, &r, why);
     cmd_progress_end(&progress);
     code = e ? cmd_refuse(why, CMD_CANNOT) : report(&r, json);
@@ -44,6 +45,12 @@ const struct command cmd_recover = {
                 "      sets ./data/index aside and makes it anew; no object's bytes are touched\n"
                 "  ingot recover --data /srv/ingot --json && ingot check --data /srv/ingot --deep\n"
                 "      then verifies everything\n"
+                "\n"
+                "Where archive and log have holes, the old index is used if it is whole, then what extents "
+                "say of their\n"
+                "owners; a bucket whose name is lost comes back as recovered-ID-TIME. Every loss is a line. "
+                "Nothing is\n"
+                "deleted: the old index and a damaged log are set aside as index.old-TIME and log.old-TIME.\n"
                 "\n"
                 "Exit codes: 0 everything is back, 1 records or bytes were lost (they are listed), 2 wrong "
                 "usage or setting,\n"

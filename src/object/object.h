@@ -325,5 +325,7 @@ bool objects_check_entry(void *arg, struct str key, struct str value,
                          void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
                          void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta),
                          void *ctx);
+/* For recovery that lost commits: names for buckets and uploads that came back without theirs. */
+err objects_mend(void *arg, const struct recover_edit *ed);
 
 #endif

@@ -198,6 +198,7 @@ static err mend(struct recover *r, char why[512])
     struct extents_options xo = {.dir = r->o->dir};
     err e = extents_open(&xo, &r->e->extents, why);
     if (!e && r->out->lost_records) e = recover_salvage(r, why);
+    if (!e && r->out->lost_records) e = recover_mend(r);
     if (!e && r->log_damaged) e = recover_empty_log(r, why);
     if (!e) e = recover_count(r);
     return e;

@@ -3,6 +3,7 @@
  *   recover.c          the order of things, which is what makes a crash at any moment harmless
  *   recover_build.c    an index out of archive and log, or of the old index where these have holes
  *   recover_salvage.c  after damage: extents say what no record says any more
+ *   recover_mend.c     after that: the layer above makes again what its other entries need
  *   recover_count.c    after damage: references, counters and live bytes are what the entries say
  *   recover_log.c      a damaged log is emptied and begun anew
  */
@@ -43,6 +44,7 @@ err recover_build(struct recover *r, char why[512]);
 err recover_write(struct recover *r);
 
 err recover_salvage(struct recover *r, char why[512]);
+err recover_mend(struct recover *r);
 err recover_count(struct recover *r);
 /* What lives in the log goes to extents. */
 err recover_empty_log(struct recover *r, char why[512]);

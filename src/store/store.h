@@ -82,6 +82,15 @@ struct check_report {
 };
 err engine_check(const struct check_options *o, struct check_report *out, char why[512]);
 
+/* The new index, for the layer above to put what its other entries need. Values live in the arena. Nothing
+ * may be put during a scan. say: one line of the report. */
+struct recover_edit {
+    err (*get)(void *ctx, struct arena *a, struct str key, struct str *value); /* ERR_NOT_FOUND */
+    err (*scan)(void *ctx, const struct idx_range *r, idx_scan_fn *fn, void *arg);
+    err (*put)(void *ctx, struct str key, struct str value);
+    void (*say)(void *ctx, const char *line);
+    void *ctx;
+};
 struct recover_options {
     const char *dir;
     struct store_progress progress;
@@ -90,6 +99,9 @@ struct recover_options {
     bool (*entry)(void *arg, struct str key, struct str value,
                   void (*ref)(void *ctx, uint64_t blob, uint64_t min_size),
                   void (*count)(void *ctx, struct str counter_key, unsigned i, int64_t delta), void *ctx);
+    /* After commits were lost, once extents gave back what they have: entries that others depend on are made
+     * again. May be NULL. */
+    err (*mend)(void *arg, const struct recover_edit *ed);
     void *arg;
 };
 struct recover_report {

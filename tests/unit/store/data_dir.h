@@ -265,7 +265,7 @@ static inline void check_clean(void)
 
 static inline struct recover_report recover_run(void)
 {
-    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry};
+    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry, .mend = objects_mend};
     struct recover_report r;
     char why[512];
     err e = engine_recover(&o, &r, why);

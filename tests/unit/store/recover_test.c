@@ -353,6 +353,71 @@ static void test_lost_archive_and_index(void **state)
     check_clean();
 }
 
+struct came_back {
+    struct shop w;
+    struct str bucket;
+    unsigned whole, versions;
+};
+
+/* Every object of the bucket that has a new name is whole, if its bytes were in extents. */
+static void read_recovered(struct came_back *c)
+{
+    struct bucket_list_in bin = {.max = 100};
+    struct bucket_list_out buckets;
+    struct obj_list_out list;
+    shop_open(&c->w);
+    assert_int_equal(bucket_list(c->w.o, c->w.a, &bin, &buckets), ERR_OK);
+    for (size_t i = 0; i < buckets.n; i++) {
+        if (!str_starts(buckets.buckets[i].name, STR("recovered-"))) continue;
+        struct obj_list_in in = {.bucket = buckets.buckets[i].name, .max = 1000};
+        assert_int_equal(obj_list(c->w.o, c->w.a, &in, &list), ERR_OK);
+        c->bucket = in.bucket;
+        for (size_t k = 0; k < list.n; k++) {
+            struct str key = list.items[k].key;
+            uint64_t number;
+            if (!str_starts(key, STR("keep/")) || !str_to_u64(str_of(key.p + 5, key.n - 5), &number))
+                continue;
+            struct arena *a = arena_new((size_t)64 << 20);
+            char bucket[80], name[80];
+            snprintf(bucket, sizeof bucket, "%.*s", STR_FMT(in.bucket));
+            snprintf(name, sizeof name, "%.*s", STR_FMT(key));
+            c->whole +=
+                shop_get(&c->w, bucket, name, (unsigned)number, shop_size((unsigned)number)) == ERR_OK;
+            arena_free(a);
+        }
+    }
+}
+
+/* The names of buckets are lost too: what came back can be reached, under names that say so, and a new bucket
+ * does not get the id of an old one. */
+static void test_lost_names(void **state)
+{
+    (void)state;
+    dir_drop("archive");
+    dir_drop("index");
+    struct recover_report r = recover_run();
+    assert_true(says(&r, "the name of bucket 1 is lost") && says(&r, "the name of bucket 2 is lost"));
+    assert_true(says(&r, "versioning is now enabled") &&
+                says(&r, "its parts are now those of key recovered/"));
+    buf_free(&r.lines);
+    struct came_back c = {.whole = 0};
+    read_recovered(&c);
+    assert_true(c.whole >= 16);
+    assert_int_equal(bucket_create(c.w.o, c.w.a, STR("plain"), STR("me"), STR("here")), ERR_OK);
+    struct bucket_info b;
+    assert_int_equal(bucket_get(c.w.o, c.w.a, STR("plain"), &b), ERR_OK);
+    assert_true(b.id > 2 && b.objects == 0);
+    struct obj_list_in in = {.bucket = STR("plain"), .max = 10};
+    struct obj_list_out list;
+    assert_int_equal(obj_list(c.w.o, c.w.a, &in, &list), ERR_OK);
+    assert_int_equal(list.n, 0);
+    shop_close(&c.w);
+    struct check_report ck = check_run(true, true);
+    assert_true(ck.bad_records == 0 && ck.wrong_counters == 0 && ck.missing_blobs == 0);
+    buf_free(&ck.lines);
+    check_clean();
+}
+
 /* Deletes an object whose extents a reader still holds: they are on disk when the process dies. */
 static void delete_under_reader(void)
 {
@@ -464,6 +529,7 @@ int main(int argc, char **argv)
         TEST(test_rotten_body_in_log),
         TEST(test_renames_last),
         TEST(test_lost_archive_and_index),
+        TEST(test_lost_names),
         TEST(test_deleted_stays_deleted),
         TEST(test_deleted_stays_deleted_without_log),
     };
