@@ -158,7 +158,7 @@ static err is_going(struct mend *m, uint64_t shard, bool *guarded, bool *going)
 
 static err name_bucket(struct mend *m, uint64_t shard, const struct sample *s)
 {
-    char name[64], line[160];
+    char name[64], line[256];
     struct key k;
     struct bucket_rec b = {.id = shard, .owner = s->owner, .created_ms = sys->real_ms()};
     snprintf(name, sizeof name, "recovered-%llu-%llu", (unsigned long long)shard,
@@ -211,7 +211,7 @@ static enum idx_step see_part(void *arg, struct str key, struct str value, uint6
 
 static err make_upload(struct mend *m, uint64_t shard, const struct vid *id, struct str owner)
 {
-    char text[VID_TEXT + 1], name[64], line[160];
+    char text[VID_TEXT + 1], name[64], line[256];
     struct key k;
     struct rec r = {.kind = REC_UPLOAD, .vid = *id, .modified_ms = sys->real_ms()};
     r.f[REC_OWNER] = owner.n ? owner : STR_NONE;
