@@ -1,4 +1,4 @@
-/* Regression 3: the live bytes of extent files that a batch writes into the view were read after the next
+/* Regression 12: the live bytes of extent files that a batch writes into the view were read after the next
  * leader had changed them already. When the view kept the one batch and a crash lost the next, replay counted
  * that one again. Here two leaders write before the first applies: what the view then says is the first
  * batch's. The committer's own steps are needed in this order, so its source is part of this program. */
