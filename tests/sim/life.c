@@ -2,6 +2,7 @@
  * with a cut in it), each begun by comparing all that is there with the model. */
 #include "world.h"
 #include "store/engine_int.h"
+#include "store/log_int.h"
 #include "sys/sys.h"
 #include "view_model.h"
 
@@ -117,6 +118,8 @@ static void life_fiber(void *arg)
     struct engine_stats st;
     engine_get_stats(&w->store, &st);
     ASSERT(st.corrupt_blocks == 0);
+    /* What real workers hold is finished before rt_run returns; here only the log waits for such a job. */
+    while (engine_of(&w->store)->log->preparing) rt_sleep(RT_MS);
     l->phase = w->stop ? WORKING : CLOSING;
     rt_stop(w->rt);
 }
