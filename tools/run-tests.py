@@ -3,8 +3,10 @@
 
 Usage: run-tests.py fast | all | NAME...   (run-tests.py list names them)
 
-What failed is printed in full below its suite; what was skipped with its reason."""
+What failed is printed in full below its suite; what was skipped with its reason. Unit programs run one a core, and so do the
+suites of a stage, which are printed in their order."""
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -103,9 +105,9 @@ def units(variant, only=None):
         if code != 0:
             outcome.case(False, f"{name}: build", output)
             return outcome
-        for program in programs:
-            code, output = run([str(program)], 300, SUPPRESSIONS)
-            count_cmocka(outcome, program, code, output)
+        with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+            for program, (code, output) in zip(programs, pool.map(lambda p: run([str(p)], 600, SUPPRESSIONS), programs)):
+                count_cmocka(outcome, program, code, output)
         return outcome
     return suite
 
@@ -252,16 +254,40 @@ SUITES = {
 FAST = ["build gcc", "format", "includes", "live", "docs", "unit release", "wire smoke"]
 ALL = [name for name in SUITES if name != "wire smoke"]
 
+# Suites that may run side by side: they build nothing, and each leaves a core idle most of the time.
+BESIDE = [{"wire epoll", "wire uring"}, {"wire asan epoll", "wire asan uring"}, {"crash", "linear"}, {"faults", "clients"}]
 
-def run_suite(name):
+
+def stages(names):
+    """The names in their order; those that may run side by side in one stage, at the place of the first."""
+    left = list(names)
+    while left:
+        group = next((g for g in BESIDE if left[0] in g), {left[0]})
+        stage = [n for n in left if n in group]
+        left = [n for n in left if n not in group]
+        yield stage
+
+
+def timed(name):
     began = time.monotonic()
     outcome = SUITES[name](name)
+    return outcome, time.monotonic() - began
+
+
+def say(name, outcome, seconds):
     mark = "FAIL" if outcome.failed else "ok"
     skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
-    print(f"{mark:4}  {name:16} {outcome.passed:5} passed, {outcome.failed} failed{skipped}  {time.monotonic() - began:7.1f} s", flush=True)
+    print(f"{mark:4}  {name:16} {outcome.passed:5} passed, {outcome.failed} failed{skipped}  {seconds:7.1f} s", flush=True)
     for note in outcome.notes:
         print("      " + note.replace("\n", "\n      "), flush=True)
-    return outcome
+
+
+def run_stage(names):
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        results = list(pool.map(timed, names))
+    for name, (outcome, seconds) in zip(names, results):
+        say(name, outcome, seconds)
+    return [outcome for outcome, _ in results]
 
 
 def main(arguments):
@@ -273,7 +299,7 @@ def main(arguments):
     if unknown:
         print(f"run-tests.py: '{unknown[0]}' is unknown; `run-tests.py list` names the suites", file=sys.stderr)
         return 2
-    outcomes = [run_suite(name) for name in names]
+    outcomes = [outcome for stage in stages(names) for outcome in run_stage(stage)]
     passed, failed, skipped = (sum(getattr(o, k) for o in outcomes) for k in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     return 1 if failed else 0
