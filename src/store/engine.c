@@ -217,6 +217,7 @@ void engine_close(struct store *s)
 {
     struct engine *e = engine_of(s);
     wait_for_background(e);
+    view_stop(e->view);
     bool busy = e->collecting || extents_busy(e->extents);
     if (!e->o.read_only && !busy && atomic_load(&e->state) != ENGINE_FAILED) {
         err r = view_flush(e->view);

@@ -19,7 +19,10 @@ struct view_options {
     bool must_exist;
 };
 err view_open(const struct view_options *o, struct view **out, char why[512]);
-void view_close(struct view *v);
+/* Ends background work; from a fiber it waits for that, so a view whose close runs on a worker is stopped
+ * first. */
+void view_stop(struct view *v);
+void view_close(struct view *v); /* stops, too */
 
 /* The value stays until view_unpin. */
 struct view_pin {

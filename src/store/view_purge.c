@@ -21,12 +21,9 @@ struct purge {
     struct dead dead; /* lock; not yet compacted */
     bool running, closing;
     _Atomic uint64_t rounds;
-};
 
-/* One round, on a worker. */
-struct round {
-    struct purge *p;
-    struct dead_range r;
+    /* the round under way: purge_fiber's and, while that waits, the worker's */
+    struct dead_range range;
     bool dense;
     uint64_t ns;
 };
@@ -49,11 +46,16 @@ static bool running(struct purge *p, bool close)
     return r;
 }
 
-void purge_free(struct purge *p)
+void purge_stop(struct purge *p)
 {
     if (!p) return;
     if (running(p, true)) rocksdb_disable_manual_compaction(p->db);
     while (rt_fiber_self() && running(p, true)) rt_sleep(RT_MS);
+}
+
+void purge_free(struct purge *p)
+{
+    if (!p) return;
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -87,10 +89,11 @@ static bool is_dense(struct purge *p, const struct dead_range *r)
 
 static void round_job(void *arg)
 {
-    struct round *j = arg;
-    struct purge *p = j->p;
-    j->dense = is_dense(p, &j->r);
-    if (!j->dense) return;
+    struct purge *p = arg;
+    const struct dead_range *r = &p->range;
+    p->ns = 0;
+    p->dense = is_dense(p, r);
+    if (!p->dense) return;
     uint64_t from = sys->mono_ns();
     char *msg = NULL;
     rocksdb_flushoptions_t *f = rocksdb_flushoptions_create();
@@ -105,10 +108,10 @@ static void round_job(void *arg)
     rocksdb_compactoptions_t *o = rocksdb_compactoptions_create();
     rocksdb_compactoptions_set_exclusive_manual_compaction(o, 0);
     rocksdb_compactoptions_set_bottommost_level_compaction(o, FORCE_OPTIMIZED);
-    rocksdb_compact_range_opt(p->db, o, j->r.lo.p, j->r.lo.n, j->r.hi.p, j->r.hi.n);
+    rocksdb_compact_range_opt(p->db, o, r->lo.p, r->lo.n, r->hi.p, r->hi.n);
     rocksdb_compactoptions_destroy(o);
     atomic_fetch_add(&p->rounds, 1);
-    j->ns = sys->mono_ns() - from;
+    p->ns = sys->mono_ns() - from;
 }
 
 /* A range that is worth a look; a copy in *r, and its count begins anew. lock held. */
@@ -147,21 +150,17 @@ static bool closing(struct purge *p)
 static void purge_fiber(void *arg)
 {
     struct purge *p = arg;
-    struct round *j = calloc(1, sizeof *j);
     for (;;) {
         pthread_mutex_lock(&p->lock);
-        bool more = j && !p->closing && next_range(p, &j->r);
+        bool more = !p->closing && next_range(p, &p->range);
         if (!more) p->running = false;
         pthread_mutex_unlock(&p->lock);
-        if (!more) break;
-        j->p = p;
-        j->ns = 0;
-        rt_work("index-purge", round_job, j);
-        if (!j->dense) put_back(p, &j->r);
-        for (int64_t until = rt_now() + (int64_t)j->ns * REST; rt_now() < until && !closing(p);)
+        if (!more) break; /* *p may be gone */
+        rt_work("index-purge", round_job, p);
+        if (!p->dense) put_back(p, &p->range);
+        for (int64_t until = rt_now() + (int64_t)p->ns * REST; rt_now() < until && !closing(p);)
             rt_sleep(20 * RT_MS);
     }
-    free(j);
 }
 
 void purge_note(struct purge *p, struct dead *deleted)

@@ -8,8 +8,9 @@
 
 struct purge;
 struct purge *purge_new(rocksdb_t *db); /* NULL: no memory */
-/* Stops what runs; from a fiber it waits for that. The database is still open. */
-void purge_free(struct purge *p);
+/* Stops what runs, and from a fiber waits for it; nothing begins any more. The database is still open. */
+void purge_stop(struct purge *p);
+void purge_free(struct purge *p); /* stopped, or the runtime has ended */
 /* What a batch deleted, now that it was written; starts the work when there is enough. Outside fibers nothing
  * is started: the next call from one does it. */
 void purge_note(struct purge *p, struct dead *deleted);

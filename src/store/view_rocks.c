@@ -134,9 +134,15 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     return ERR_OK;
 }
 
+void view_stop(struct view *v)
+{
+    purge_stop(v->purge);
+}
+
 void view_close(struct view *v)
 {
     if (!v) return;
+    view_stop(v);
     purge_free(v->purge);
     if (v->db) {
         rocksdb_cancel_all_background_work(v->db, 1);

@@ -237,6 +237,11 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     return ERR_OK;
 }
 
+void view_stop(struct view *v)
+{
+    (void)v; /* nothing runs beside */
+}
+
 /* An orderly close leaves the newest state, unless it is to be dropped. */
 void view_close(struct view *v)
 {
