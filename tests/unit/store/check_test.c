@@ -2,31 +2,6 @@
  */
 #include "plant.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    dir_make();
-    shop_fill();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static bool says(const struct check_report *r, const char *text)
-{
-    size_t at;
-    bool found = str_find(buf_view(&r->lines), str_c(text), &at);
-    if (!found) fprintf(stderr, "no \"%s\" in:\n%.*s", text, STR_FMT(buf_view(&r->lines)));
-    return found;
-}
-
 /* One kind of finding: seen without repair and left, then repaired, then gone, and history agrees. */
 static void found_and_repaired(uint64_t (*count)(const struct check_report *r), uint64_t want)
 {
@@ -150,7 +125,7 @@ static void test_leaked_extent(void **state)
     engine_close(&s);
     struct check_report r = check_run(false, false);
     assert_true(r.unreferenced_bytes == 8192 && r.unreferenced_blobs == 0);
-    assert_true(says(&r, "blob 4d"));
+    assert_true(says(&r.lines, "blob 4d"));
     buf_free(&r.lines);
     r = check_run(true, false);
     assert_true(r.repaired > 0);
@@ -192,7 +167,7 @@ static void test_wrong_live_count(void **state)
     view_edit(&s, inner_key(key, INNER_FILE, file), STR("\1\2\3\0\0\0\0\0"));
     engine_close(&s);
     struct check_report r = check_run(false, false);
-    assert_true(r.wrong_counters == 1 && says(&r, "live bytes"));
+    assert_true(r.wrong_counters == 1 && says(&r.lines, "live bytes"));
     buf_free(&r.lines);
     r = check_run(true, false);
     assert_int_equal(r.repaired, 1);
@@ -214,8 +189,8 @@ static void test_missing_blob(void **state)
     for (int pass = 0; pass < 3; pass++) {
         struct check_report r = check_run(pass > 0, false);
         assert_true(r.missing_blobs == 1 && r.unreferenced_bytes > b.size && r.unreferenced_blobs == 1);
-        assert_true(says(&r, "which does not exist") && says(&r, "which entries refer to"));
-        assert_true(pass == 0 || says(&r, "nothing was freed"));
+        assert_true(says(&r.lines, "which does not exist") && says(&r.lines, "which entries refer to"));
+        assert_true(pass == 0 || says(&r.lines, "nothing was freed"));
         assert_int_equal(r.repaired, 0);
         buf_free(&r.lines);
     }
@@ -240,7 +215,7 @@ static void test_bad_record(void **state)
     engine_close(&s);
     struct check_report r = check_run(true, false);
     assert_true(r.bad_records == 1 && r.unreferenced_blobs == 2 && r.repaired == 0);
-    assert_true(says(&r, "'o' keep/6: the record does not decode"));
+    assert_true(says(&r.lines, "'o' keep/6: the record does not decode"));
     buf_free(&r.lines);
     r = check_run(false, false);
     assert_true(r.unreferenced_blobs == 2);
@@ -264,7 +239,7 @@ static void flip_extent(uint64_t at, bool deep_only)
         if (pass == 0 && deep_only)
             assert_true(check_is_clean(&r));
         else
-            assert_true(r.corrupt_blobs == 1 && r.missing_blobs == 0 && says(&r, "do not verify"));
+            assert_true(r.corrupt_blobs == 1 && r.missing_blobs == 0 && says(&r.lines, "do not verify"));
         assert_int_equal(r.repaired, 0);
         assert_int_equal(r.unreferenced_bytes, 0);
         buf_free(&r.lines);
@@ -314,8 +289,8 @@ static void test_deleted_extent_file(void **state)
     blob_places_drop(b.places);
     dir_drop(name);
     struct check_report r = check_run(true, false);
-    assert_true(r.missing_blobs > 0 && r.corrupt_blobs == 0 && says(&r, "bytes are missing"));
-    assert_true(says(&r, "'o' keep/"));
+    assert_true(r.missing_blobs > 0 && r.corrupt_blobs == 0 && says(&r.lines, "bytes are missing"));
+    assert_true(says(&r.lines, "'o' keep/"));
     assert_int_equal(r.repaired, 0);
     buf_free(&r.lines);
 }
@@ -335,7 +310,7 @@ static void test_flipped_log(void **state)
     engine_flip(path, b.offset + 3);
     struct check_report r = check_run(false, true);
     /* Whether the store can still be opened depends on the segment; it is found in any case. */
-    assert_true(r.log_errors > 0 && says(&r, "commit"));
+    assert_true(r.log_errors > 0 && says(&r.lines, "commit"));
     buf_free(&r.lines);
 }
 
@@ -343,7 +318,7 @@ static void expect_archive_damage(const char *what)
 {
     struct check_report r = check_run(false, false);
     if (!r.log_errors) fprintf(stderr, "not detected: %s\n", what);
-    assert_true(r.log_errors > 0 && says(&r, "archive"));
+    assert_true(r.log_errors > 0 && says(&r.lines, "archive"));
     buf_free(&r.lines);
 }
 

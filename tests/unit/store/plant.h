@@ -143,4 +143,32 @@ static inline void recovers_without_loss(void)
     buf_free(&r.lines);
 }
 
+/* ---- each test on a store of its own ---- */
+
+static inline int setup(void **state)
+{
+    (void)state;
+    dir_make();
+    shop_fill();
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    engine_dir_remove();
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+/* What check or recovery said. */
+static inline bool says(const struct buf *lines, const char *text)
+{
+    size_t at;
+    bool found = str_find(buf_view(lines), str_c(text), &at);
+    if (!found) fprintf(stderr, "no \"%s\" in:\n%.*s", text, STR_FMT(buf_view(lines)));
+    return found;
+}
+
 #endif

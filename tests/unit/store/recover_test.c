@@ -2,31 +2,6 @@
  * damage, all that the rest still says. */
 #include "plant.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    dir_make();
-    shop_fill();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static bool says(const struct recover_report *r, const char *text)
-{
-    size_t at;
-    bool found = str_find(buf_view(&r->lines), str_c(text), &at);
-    if (!found) fprintf(stderr, "no \"%s\" in:\n%.*s", text, STR_FMT(buf_view(&r->lines)));
-    return found;
-}
-
 static unsigned dirs_like(const char *prefix)
 {
     struct names_of f = names_in(".", "");
@@ -119,7 +94,7 @@ static void test_lost_superblock(void **state)
     index_read(&before);
     dir_drop("ingot.super");
     struct recover_report r = recover_run();
-    assert_true(r.lost_records == 0 && says(&r, "written anew"));
+    assert_true(r.lost_records == 0 && says(&r.lines, "written anew"));
     buf_free(&r.lines);
     index_same(&before);
     buf_free(&before);
@@ -164,7 +139,7 @@ static void test_lost_archive(void **state)
     index_read(&before);
     dir_drop("archive");
     struct recover_report r = recover_run();
-    assert_true(r.lost_records == 0 && says(&r, "the old index is whole"));
+    assert_true(r.lost_records == 0 && says(&r.lines, "the old index is whole"));
     buf_free(&r.lines);
     check_clean();
     index_same(&before);
@@ -207,8 +182,8 @@ static void test_lost_last_segment(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(engine_dir_try(&s, false, why), ERR_CORRUPT);
     struct recover_report r = recover_run();
-    assert_true(says(&r, "the old index is whole"));
-    assert_true(says(&r, "were in the log and are lost"));
+    assert_true(says(&r.lines, "the old index is whole"));
+    assert_true(says(&r.lines, "were in the log and are lost"));
     assert_true(r.lost_records > 0 && r.salvaged == 0);
     buf_free(&r.lines);
     struct check_report c = check_run(false, true);
@@ -231,8 +206,8 @@ static void test_missing_extent_file(void **state)
     dir_drop(name);
     dir_drop("index");
     struct recover_report r = recover_run();
-    assert_true(r.lost_records == 0 && r.lost_blobs > 0 && says(&r, "bytes are missing"));
-    assert_true(says(&r, "'o' keep/") && says(&r, "are missing or do not verify"));
+    assert_true(r.lost_records == 0 && r.lost_blobs > 0 && says(&r.lines, "bytes are missing"));
+    assert_true(says(&r.lines, "'o' keep/") && says(&r.lines, "are missing or do not verify"));
     buf_free(&r.lines);
     shop_kept(); /* what is there is right */
 }
@@ -246,7 +221,7 @@ static void test_lost_last_segment_and_index(void **state)
     assert_int_equal(unlink(path), 0);
     dir_drop("index");
     struct recover_report r = recover_run();
-    assert_true(r.lost_records > 0 && says(&r, "are lost"));
+    assert_true(r.lost_records > 0 && says(&r.lines, "are lost"));
     buf_free(&r.lines);
 }
 
@@ -267,7 +242,7 @@ static void test_rotten_body_in_log(void **state)
     struct recover_report r = recover_run();
     snprintf(name, sizeof name, "blob %llx: its %llu bytes were in the log and are lost",
              (unsigned long long)b.id, (unsigned long long)b.size);
-    assert_true(r.lost_records > 0 && says(&r, name));
+    assert_true(r.lost_records > 0 && says(&r.lines, name));
     buf_free(&r.lines);
     struct check_report c = check_run(false, true);
     assert_true(c.missing_blobs > 0 && c.corrupt_blobs == 0 && c.log_errors == 0);
@@ -328,7 +303,7 @@ static void test_lost_last_segment_and_index_damaged(void **state)
     dir_path(name, path);
     engine_flip(path, 2000);
     struct recover_report r = recover_run();
-    assert_true(r.lost_records > 0 && says(&r, "are lost"));
+    assert_true(r.lost_records > 0 && says(&r.lines, "are lost"));
     buf_free(&r.lines);
     struct check_report c = check_run(false, true);
     assert_true(c.log_errors == 0 && c.bad_records == 0 && c.wrong_counters == 0);
@@ -343,8 +318,8 @@ static void test_lost_archive_and_index(void **state)
     dir_drop("index");
     struct recover_report r = recover_run();
     assert_true(r.lost_records > 100 && r.salvaged > 20);
-    assert_true(says(&r, "are lost") &&
-                says(&r, "salvaged from its extents: shard 1 'o' keep/6, 300000 bytes"));
+    assert_true(says(&r.lines, "are lost") &&
+                says(&r.lines, "salvaged from its extents: shard 1 'o' keep/6, 300000 bytes"));
     buf_free(&r.lines);
     struct check_report c = check_run(true, true);
     assert_true(c.missing_blobs == 0 && c.corrupt_blobs == 0 && c.wrong_counters == 0 &&
@@ -396,9 +371,10 @@ static void test_lost_names(void **state)
     dir_drop("archive");
     dir_drop("index");
     struct recover_report r = recover_run();
-    assert_true(says(&r, "the name of bucket 1 is lost") && says(&r, "the name of bucket 2 is lost"));
-    assert_true(says(&r, "versioning is now enabled") &&
-                says(&r, "its parts are now those of key recovered/"));
+    assert_true(says(&r.lines, "the name of bucket 1 is lost") &&
+                says(&r.lines, "the name of bucket 2 is lost"));
+    assert_true(says(&r.lines, "versioning is now enabled") &&
+                says(&r.lines, "its parts are now those of key recovered/"));
     buf_free(&r.lines);
     struct came_back c = {.whole = 0};
     read_recovered(&c);
@@ -487,7 +463,7 @@ static void test_deleted_stays_deleted(void **state)
     dir_drop("archive");
     dir_drop("index");
     struct recover_report r = recover_run();
-    assert_true(r.salvaged > 20 && says(&r, "'o' keep/13, 300000 bytes"));
+    assert_true(r.salvaged > 20 && says(&r.lines, "'o' keep/13, 300000 bytes"));
     assert_false(str_find(buf_view(&r.lines), STR("keep/6,"), &at));
     buf_free(&r.lines);
     stays_deleted(key);

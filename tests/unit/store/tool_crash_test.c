@@ -2,23 +2,6 @@
 #include "dying.h"
 #include "plant.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    dir_make();
-    shop_fill();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 /* ---- recovery ---- */
 
 static void recover_and_die(uint64_t k)
