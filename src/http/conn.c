@@ -1,13 +1,13 @@
 /* The life of a connection on its loop.
  *
- *   PARKED    no fiber; rt_when_readable is armed. Idle (no work area either), with a part of a head in its
- *             buffer, or lingering: answered for the last time, its input read and dropped
+ *   PARKED    no fiber and no work area; rt_when_readable is armed. Idle, with the part of a head that came,
+ *             or lingering: answered for the last time, its input read and dropped
  *   STARVED   readable, but the cap of fibers was met; a timer tries again
  *   RUNNING   one fiber reads what is there and serves every complete request in it, then parks the
  *             connection again
  *
- * A client that sends its head slowly thus costs a buffer and no fiber. head_deadline spans all the reads of
- * one head.
+ * A client that sends its head slowly thus costs what it has sent, and no fiber. head_deadline spans all the
+ * reads of one head.
  */
 #include "http/internal.h"
 #include "base/assert.h"
@@ -16,6 +16,7 @@
 #define RETRY_NS     (5 * RT_MS)
 #define FAIR_ROUNDS  16           /* pipelined requests served before others get a turn */
 #define NEW_GRACE_NS (1 * RT_SEC) /* a drain waits so long for the first request of a new connection */
+#define SWEEP_TURN   128          /* connections a drain looks at before others get a turn */
 
 static void on_ready(void *arg, enum rt_idle_event ev);
 
@@ -33,8 +34,10 @@ void conn_forget(struct http_conn *c)
 {
     list_remove(&c->link);
     list_remove(&c->wait);
+    c->hl->nconns--;
     io_forget(&c->io);
     drop_work(c);
+    part_drop(c);
     if (c->lingering) c->hl->lingering--;
     c->magic = 0;
     memory_give(c->hl->s, c->charged);
@@ -102,11 +105,9 @@ static void conn_park(struct http_conn *c)
     struct http_server *s = c->hl->s;
     int64_t deadline = c->head_deadline;
     io_idle(&c->io);
-    if (c->w && c->w->start == c->w->end) {
-        work_put(c->hl, c->w);
-        c->w = NULL;
-        if (io_established(&c->io)) c->head_deadline = 0;
-    }
+    bool begun = c->w && c->w->start < c->w->end;
+    if (!begun && c->w && io_established(&c->io)) c->head_deadline = 0;
+    if (!begun || part_keep(c)) drop_work(c);
     if (!c->head_deadline) deadline = rt_now() + s->lim.idle_ns;
     c->phase = CONN_PARKED;
     rt_when_readable(c->io.sock, deadline, on_ready, c);
@@ -188,6 +189,7 @@ static void conn_fiber(void *arg)
     enum verdict v = END;
     bool late = c->head_deadline && rt_now() > c->head_deadline;
     if (!c->w && !c->over_ceiling) c->w = work_get(c->hl, false);
+    if (c->w && c->part) part_restore(c);
     if (c->over_ceiling || !c->w)
         tell_overload(c);
     else if (!late)
@@ -251,6 +253,7 @@ void conn_accept(void *arg, struct rt_sock *sock, const struct rt_addr *peer)
     c->peer = *peer;
     rt_addr_format(peer, c->peer_text);
     list_append(&hl->conns, &c->link);
+    hl->nconns++;
     list_init(&c->wait);
     c->accepted_at = rt_now();
     size_t bytes = CONN_BYTES + (ln->tls ? CONN_TLS_BYTES : 0);
@@ -291,15 +294,27 @@ static void sweep_one(struct http_conn *c, bool cutting)
         return;
     }
     bool fresh = c->requests == 0 && rt_now() - c->accepted_at < NEW_GRACE_NS;
-    if (!cutting && (c->w || c->lingering || fresh || c->phase == CONN_STARVED || has_input(c))) return;
+    if (!cutting && (c->w || c->part || c->lingering || fresh || c->phase == CONN_STARVED || has_input(c)))
+        return;
     if (c->phase == CONN_PARKED) rt_when_readable_cancel(c->io.sock);
     conn_close(c);
 }
 
+/* A turn of the walk: who was looked at goes to the end of the list. */
 void conn_sweep(void *arg)
 {
     struct http_loop *hl = arg;
     bool cutting = atomic_load_explicit(&hl->s->cutting, memory_order_relaxed);
-    LIST_EACH(e, &hl->conns) sweep_one(CONTAINER(e, struct http_conn, link), cutting);
-    atomic_store_explicit(&hl->sweeping, false, memory_order_release);
+    if (!hl->to_sweep) hl->to_sweep = hl->nconns;
+    for (unsigned n = 0; n < SWEEP_TURN && hl->to_sweep > 0; n++, hl->to_sweep--) {
+        struct list *e = list_pop(&hl->conns);
+        if (!e) break; /* others have ended meanwhile */
+        list_append(&hl->conns, e);
+        sweep_one(CONTAINER(e, struct http_conn, link), cutting);
+    }
+    if (list_empty(&hl->conns)) hl->to_sweep = 0;
+    if (hl->to_sweep > 0)
+        rt_post(hl->loop, &hl->sweep);
+    else
+        atomic_store_explicit(&hl->sweeping, false, memory_order_release);
 }

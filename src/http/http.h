@@ -87,8 +87,11 @@ struct http_limits {
     size_t arena_bytes;       /* per request ceiling; 0: 32 MiB */
     int64_t header_ns;        /* first byte to end of header section; 0: 20 s */
     int64_t body_progress_ns; /* no body byte for this long; 0: 30 s → 400 RequestTimeout, close */
-    int64_t idle_ns;          /* between requests; 0: 60 s */
-    int64_t write_ns;         /* for each 128 KiB of an answer; 0: 60 s: closed */
+    /* Bytes a second at which a body must come on average, once body_progress_ns was spent waiting for it; 0:
+     * any. Time in which nobody reads it does not count. As if no byte came. */
+    uint64_t body_rate;
+    int64_t idle_ns;  /* between requests; 0: 60 s */
+    int64_t write_ns; /* for each 128 KiB of an answer; 0: 60 s: closed */
 };
 /* Change limits while serving, from any thread: all but header_bytes and handler_bytes, which stay. Zero
  * fields are as above. Waits that have begun keep their time. */

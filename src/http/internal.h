@@ -48,6 +48,8 @@ struct http_reqbody {
     char *big;           /* BIG_BYTES from the loop's pool, or NULL */
     size_t room_at;      /* offset in w->buf behind the head: where small bodies are read to */
     int64_t deadline;    /* of draining; 0: each read has its own */
+    uint64_t came;       /* bytes, and how long they were waited for */
+    int64_t waited;
 };
 
 /* ---- what a connection holds only while a request is on its way ---- */
@@ -66,6 +68,13 @@ struct http_work {
     char *buf;         /* s->buf_bytes, then HOLD_BYTES for the answer's body */
 };
 
+/* ---- a part of a head whose rest has not come: all that a slow sender holds ---- */
+struct http_part {
+    struct head_scan scan;
+    size_t n;
+    char p[];
+};
+
 enum conn_phase { CONN_PARKED, CONN_STARVED, CONN_RUNNING };
 
 struct http_conn {
@@ -75,7 +84,8 @@ struct http_conn {
     struct list link; /* hl->conns */
     struct list wait; /* hl->starved */
     struct http_io io;
-    struct http_work *w;   /* NULL while idle */
+    struct http_work *w; /* NULL while parked, unless there was no memory for part */
+    struct http_part *part;
     size_t charged;        /* of the record itself, in the server's memory */
     int64_t head_deadline; /* of the head being read; 0: none begun */
     int64_t accepted_at;
@@ -97,6 +107,7 @@ struct http_loop {
     struct http_server *s;
     struct rt_loop *loop;
     struct list conns;
+    size_t nconns;
     struct list starved; /* readable, but no fiber was to be had */
     struct rt_timer retry;
     struct http_work *works;
@@ -108,6 +119,7 @@ struct http_loop {
     int64_t date_second;
     char date[32];
     struct rt_msg sweep;
+    size_t to_sweep; /* of the walk under way */
     atomic_bool sweeping;
     _Atomic uint64_t conns_total, conns_refused, requests_total, requests_refused, bytes_in, bytes_out;
 } __attribute__((aligned(64)));
@@ -125,6 +137,7 @@ struct live_limits {
     size_t handler_bytes; /* fixed: what is given back is what was taken */
     _Atomic unsigned header_count, max_conns, max_requests;
     _Atomic size_t max_memory, arena_bytes;
+    _Atomic uint64_t body_rate;
     _Atomic int64_t header_ns, body_progress_ns, idle_ns, write_ns;
 };
 
@@ -153,6 +166,10 @@ void work_put(struct http_loop *hl, struct http_work *w);
 /* Count n bytes that will be used; false: they would pass the ceiling. */
 bool memory_take(struct http_server *s, size_t n);
 void memory_give(struct http_server *s, size_t n);
+/* What came of a head moves out of the work area, and back; part_keep: false when there is no memory. */
+bool part_keep(struct http_conn *c);
+void part_restore(struct http_conn *c);
+void part_drop(struct http_conn *c);
 char *big_get(struct http_loop *hl); /* NULL at the ceiling */
 void big_put(struct http_loop *hl, char *p);
 void pool_free(struct http_loop *hl);
@@ -160,6 +177,9 @@ void make_id(struct http_loop *hl, char out[17]);
 const char *http_date(struct http_loop *hl); /* the Date of now; valid until the next call on this loop */
 
 /* ---- reqbody.c ---- */
+/* How long the next read may wait for a body of which so much came, waited for so long: most at first, longer
+ * by what has come at that rate, and never longer than most at a time. */
+int64_t body_patience(int64_t most, uint64_t rate, uint64_t came, int64_t waited);
 void reqbody_init(struct http_conn *c, const char *p, const char *end);
 /* May the connection go on after this answer, given now? *interim: a 100 goes out before it. */
 bool reqbody_may_keep(struct http_conn *c, int status, bool *interim);
@@ -171,7 +191,7 @@ void reply_init(struct http_work *w);
 
 /* ---- conn.c ---- */
 void conn_accept(void *arg, struct rt_sock *sock, const struct rt_addr *peer);
-void conn_sweep(void *arg);            /* on the loop: end what a drain may end */
+void conn_sweep(void *arg);            /* on the loop: end what a drain may end, some at a time */
 void conn_forget(struct http_conn *c); /* frees it; its socket is gone or goes with the runtime */
 
 /* ---- request.c ---- */

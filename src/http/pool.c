@@ -123,6 +123,48 @@ void work_put(struct http_loop *hl, struct http_work *w)
     hl->nworks++;
 }
 
+/* ---- parts of heads ---- */
+static size_t part_bytes(size_t n)
+{
+    return sizeof(struct http_part) + n + 2 * sizeof(size_t); /* with what the allocator adds */
+}
+
+bool part_keep(struct http_conn *c)
+{
+    struct http_work *w = c->w;
+    size_t n = w->end - w->start;
+    ASSERT(!c->part);
+    if (!memory_take(c->hl->s, part_bytes(n))) return false;
+    c->part = malloc(sizeof *c->part + n);
+    if (!c->part) {
+        memory_give(c->hl->s, part_bytes(n));
+        return false;
+    }
+    c->part->scan = w->scan;
+    c->part->n = n;
+    memcpy(c->part->p, w->buf + w->start, n);
+    return true;
+}
+
+void part_restore(struct http_conn *c)
+{
+    struct http_work *w = c->w;
+    ASSERT(c->part->n < c->hl->s->buf_bytes);
+    memcpy(w->buf, c->part->p, c->part->n);
+    w->start = 0;
+    w->end = c->part->n;
+    w->scan = c->part->scan;
+    part_drop(c);
+}
+
+void part_drop(struct http_conn *c)
+{
+    if (!c->part) return;
+    memory_give(c->hl->s, part_bytes(c->part->n));
+    free(c->part);
+    c->part = NULL;
+}
+
 /* ---- body buffers ---- */
 char *big_get(struct http_loop *hl)
 {

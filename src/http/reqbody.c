@@ -49,6 +49,27 @@ static err choose_room(struct http_reqbody *b, char **at, size_t *n)
     return *n > 0 ? ERR_OK : ERR_NO_MEMORY;
 }
 
+int64_t body_patience(int64_t most, uint64_t rate, uint64_t came, int64_t waited)
+{
+    if (!rate || came / rate > INT64_MAX / RT_SEC / 4) return most;
+    int64_t earned = (int64_t)(came / rate) * RT_SEC + (int64_t)(came % rate * (uint64_t)RT_SEC / rate);
+    int64_t left = most + earned - waited;
+    return left < 0 ? 0 : left < most ? left : most;
+}
+
+static ssize_t read_some(struct http_reqbody *b, char *at, size_t n)
+{
+    const struct live_limits *lim = &b->c->hl->s->lim;
+    int64_t from = rt_now();
+    const char *note = rt_set_note("reading a request body");
+    int64_t patience = body_patience(lim->body_progress_ns, lim->body_rate, b->came, b->waited);
+    ssize_t r = io_read(&b->c->io, at, n, b->deadline ? b->deadline : from + patience);
+    rt_set_note(note);
+    b->waited += rt_now() - from;
+    if (r > 0) b->came += (uint64_t)r;
+    return r;
+}
+
 static err fill(struct http_reqbody *b)
 {
     struct http_conn *c = b->c;
@@ -60,9 +81,7 @@ static err fill(struct http_reqbody *b)
     size_t n;
     err e = choose_room(b, &at, &n);
     if (e) return e;
-    const char *note = rt_set_note("reading a request body");
-    ssize_t r = io_read(&c->io, at, n, b->deadline ? b->deadline : rt_now() + c->hl->s->lim.body_progress_ns);
-    rt_set_note(note);
+    ssize_t r = read_some(b, at, n);
     if (r == -ETIMEDOUT) return ERR_REQUEST_TIMEOUT;
     if (r <= 0) return ERR_INCOMPLETE_BODY;
     count_up(&c->hl->bytes_in, (uint64_t)r);

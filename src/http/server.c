@@ -18,6 +18,7 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *l)
     TAKE(arena_bytes, (size_t)32 << 20);
     TAKE(header_ns, 20 * RT_SEC);
     TAKE(body_progress_ns, 30 * RT_SEC);
+    TAKE(body_rate, 0);
     TAKE(idle_ns, 60 * RT_SEC);
     TAKE(write_ns, 60 * RT_SEC);
 }

@@ -59,6 +59,7 @@ static struct http_limits limits_of(const struct config *c)
         .arena_bytes = config_u64(c, SET_REQUEST_MEMORY),
         .header_ns = config_ns(c, SET_HEADER_TIMEOUT),
         .body_progress_ns = config_ns(c, SET_BODY_TIMEOUT),
+        .body_rate = config_u64(c, SET_BODY_MIN_RATE),
         .idle_ns = config_ns(c, SET_IDLE_TIMEOUT),
         .write_ns = config_ns(c, SET_WRITE_TIMEOUT),
     };

@@ -1,21 +1,13 @@
 """The fixtures of the wire tests, and servers whose file system fails on demand."""
 
-import importlib.util
-import pathlib
 import subprocess
-import sys
 
 import pytest
 
-WIRE = pathlib.Path(__file__).resolve().parents[1] / "wire"
-sys.path.insert(0, str(WIRE))
-_spec = importlib.util.spec_from_file_location("wire_fixtures", WIRE / "conftest.py")
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-globals().update({k: v for k, v in vars(_module).items() if not k.startswith("_")})
+from ingot import ROOT, VARIANT, Server
+from iofault import LIBRARY, Faults
 
-from ingot import ROOT, VARIANT, Server  # noqa: E402  (found by the path set above)
-from iofault import LIBRARY, Faults  # noqa: E402
+pytest_plugins = ["wire_fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """Crowds of clients that do harm, each one process over raw sockets. Run as `crowd.py ROLE ARGUMENTS-AS-JSON`; prints its
 figures as JSON when done. Every client has one of many source addresses 127.0.x.y, so that ports do not run out.
 
+    idle    N connections that each ask once and then stay; until the server ends them
     slow    N connections for SECONDS: most send a head byte by byte, some a body, some read an answer drop by drop
     half    N uploads that send half of their body and then nothing; until all have ended
     puts    N uploads of SIZE bytes at once; a refused one comes again after Retry-After, until all are done
@@ -103,6 +104,30 @@ def tally(figures, client):
         figures["503 without Retry-After"] += 1
 
 
+# ---- idle ----
+
+def idle(o):
+    target = Target(o)
+    request = target.get(o["small"])
+    figures = collections.Counter()
+    clients = [Client(target.address) for _ in range(o["n"])]
+    end = time.monotonic() + o["seconds"]
+    while clients and time.monotonic() < end:
+        still = []
+        for c in clients:
+            if not c.sent:
+                c.sent = c.send(request)
+            if c.receive():
+                still.append(c)
+            else:
+                tally(figures, c)
+                c.close()
+        clients = still
+        time.sleep(0.1)
+    figures["still open"] = len(clients)
+    return figures
+
+
 # ---- slow ----
 
 def slow_kind(i):
@@ -136,7 +161,7 @@ def slow(o):
     figures = collections.Counter()
     clients = [slow_open(target, i) for i in range(o["n"])]
     end = time.monotonic() + o["seconds"]
-    while time.monotonic() < end:
+    while time.monotonic() < end or figures["rounds"] < 6:
         began = time.monotonic()
         for i, c in enumerate(clients):
             if not slow_step(c):
@@ -287,7 +312,7 @@ class Storm:
         return self.figures
 
 
-ROLES = {"slow": slow, "half": half, "puts": lambda o: Puts(o).run(), "storm": lambda o: Storm(o).run()}
+ROLES = {"idle": idle, "slow": slow, "half": half, "puts": lambda o: Puts(o).run(), "storm": lambda o: Storm(o).run()}
 
 
 def main():

@@ -22,6 +22,7 @@ import pytest
 
 from ingot import SANITIZED, STORE
 from rawsign import Raw
+from test_full_disk import mount
 
 LONG = os.environ.get("INGOT_OVERLOAD") == "long"
 CROWD = pathlib.Path(__file__).with_name("crowd.py")
@@ -44,14 +45,16 @@ def raise_descriptors(wanted):
 
 
 class Probe(threading.Thread):
-    """GET and PUT of a small object, each on a new connection, again and again; refused ones come again."""
+    """GET and PUT of a small object, each on a new connection, again and again; refused ones come again. On a disk that
+    fills a PUT may be refused by 507, too."""
 
-    def __init__(self, server, bucket):
+    def __init__(self, server, bucket, methods=("PUT", "GET"), fills=False):
         super().__init__(daemon=True)
         self.address, self.raw = server.address, Raw(server)
         self.bucket, self.body = bucket, os.urandom(SMALL)
-        self.ending = threading.Event()
-        self.took = {"GET": [], "PUT": []}
+        self.ending, self.served = threading.Event(), threading.Event()
+        self.methods, self.fills = methods, fills
+        self.took = {method: [] for method in methods}
         self.said = collections.Counter()
         self.refusals, self.wrong, self.begun = 0, [], None
 
@@ -73,6 +76,8 @@ class Probe(threading.Thread):
             if r.getheader("retry-after") is None or (data and b"<Code>SlowDown</Code>" not in data):
                 self.wrong.append((r.status, r.getheaders(), data[:200]))
             return False
+        if r.status == 507 and self.fills and method == "PUT" and b"<Code>InsufficientStorage</Code>" in data:
+            return False
         if r.status != 200 or (method == "GET" and data != self.body):
             self.wrong.append((method, r.status, data[:200]))
         return True
@@ -82,6 +87,7 @@ class Probe(threading.Thread):
         while not self.ending.is_set():
             if self.attempt(method, key):
                 self.took[method].append(time.monotonic() - self.begun)
+                self.served.set()
                 break
             self.refusals += 1
             self.ending.wait(0.2)
@@ -89,8 +95,8 @@ class Probe(threading.Thread):
 
     def run(self):
         while not self.ending.is_set():
-            self.once("PUT", "probe")
-            self.once("GET", "probe")
+            for method in self.methods:
+                self.once(method, "probe")
             self.ending.wait(0.05)
 
     def finish(self):
@@ -129,25 +135,27 @@ def descriptors(server):
 class Scene:
     """A server, a probe, and what is measured."""
 
-    def __init__(self, start_server, name, **settings):
+    def __init__(self, start_server, name, fills=False, **settings):
         self.name = name
-        self.settings = {"index_cache": "8MiB", "blob_cache": "4MiB", "access_log": "false", **settings}
+        self.settings = {"index_cache": "8MiB", "blob_cache": "4MiB", "access_log": "false", "watchdog": "5ms", **settings}
         self.server = start_server(**self.settings)
         s3 = self.server.client()
         s3.create_bucket(Bucket="crowd")
         s3.put_object(Bucket="crowd", Key="small", Body=os.urandom(SMALL))
         s3.put_object(Bucket="crowd", Key="large", Body=os.urandom(LARGE))
         s3.close()
-        self.probe = Probe(self.server, "crowd")
+        self.probe = Probe(self.server, "crowd", fills=fills)
         self.idle = {"rss": self.server.rss_bytes(), "fds": descriptors(self.server)}
         pathlib.Path(f"/proc/{self.server.pid()}/clear_refs").write_text("5")  # the peak counts from here
         self.probe.start()
 
-    def crowd(self, role, timeout, **o):
+    def command(self, role, timeout, **o):
         o = {"address": self.server.address, "access_key": self.server.access_key, "secret_key": self.server.secret_key,
              "bucket": "crowd", "small": "small", "large": "large", "seconds": timeout, **o}
-        done = subprocess.run([sys.executable, str(CROWD), role, json.dumps(o)], capture_output=True, text=True,
-                              timeout=timeout + 120, check=False)
+        return [sys.executable, str(CROWD), role, json.dumps(o)]
+
+    def crowd(self, role, timeout, **o):
+        done = subprocess.run(self.command(role, timeout, **o), capture_output=True, text=True, timeout=timeout + 120, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout)
 
@@ -178,7 +186,8 @@ class Scene:
         figures = {"scene": self.name, "crowd": crowd, **probe, "idle before MiB": round(self.idle["rss"] / MIB, 1),
                    "peak MiB": round(peak / MIB, 1), "ceiling MiB": ceiling // MIB,
                    **state,
-                   "connections refused": refused["ingot_connections_refused_total"]}
+                   "connections refused": refused["ingot_connections_refused_total"],
+                   "turns over 5 ms": refused["ingot_loop_blocked_total"]}
         print("\n" + json.dumps(figures))
         assert peak <= ceiling, figures
         assert "503 without Retry-After" not in crowd, figures
@@ -188,13 +197,42 @@ class Scene:
 
 @pytest.mark.timeout(900)
 def test_slow_clients(start_server):
-    """Heads byte by byte, bodies and answers drop by drop."""
+    """Heads byte by byte, bodies and answers drop by drop. They all fit: none is refused. Bodies below the least rate are
+    cut."""
     n = 10_000 if LONG else 600
     raise_descriptors(n + 2000)
-    limit = 512 if LONG else 64
-    scene = Scene(start_server, "slow clients", max_connections=n + 1000, max_memory=f"{limit}MiB", header_timeout="15s")
+    limit = 512 if LONG else 64  # the first is the default
+    scene = Scene(start_server, "slow clients", max_connections=n + 1000, max_memory=f"{limit}MiB", header_timeout="15s",
+                  body_timeout="30s" if LONG else "1s")
     crowd = scene.crowd("slow", 60 if LONG else 5, n=n)
-    scene.finish(crowd, limit * MIB)
+    figures = scene.finish(crowd, limit * MIB)
+    assert crowd["400"] > 0 and "503" not in crowd and figures["probe refused"] == 0, figures
+
+
+@pytest.mark.timeout(900)
+def test_idle_connections_and_a_stop(start_server):
+    """Idle connections cost little each, and none hinders the stop."""
+    n = 10_000 if LONG else 600
+    raise_descriptors(n + 2000)
+    scene = Scene(start_server, "idle connections", max_connections=n + 1000)
+    crowd = subprocess.Popen(scene.command("idle", 300, n=n), stdout=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while metrics(scene.server)["ingot_connections_open"] < n:
+        assert time.monotonic() < end and crowd.poll() is None, metrics(scene.server)["ingot_connections_open"]
+        time.sleep(0.2)
+    probe = scene.probe.finish()
+    rss = scene.server.rss_bytes()
+    began = time.monotonic()
+    scene.server.stop()
+    took = time.monotonic() - began
+    said = json.loads(crowd.communicate(timeout=300)[0])
+    slow_turns = [json.loads(line) for line in scene.server.output().splitlines() if '"loop blocked"' in line]
+    figures = {"scene": scene.name, "crowd": said, **probe, "idle before MiB": round(scene.idle["rss"] / MIB, 1),
+               "with all open MiB": round(rss / MIB, 1), "bytes each": round((rss - scene.idle["rss"]) / n),
+               "stop s": round(took, 2), "turns over 5 ms": len(slow_turns)}
+    print("\n" + json.dumps(figures))
+    assert said["200"] == n and said["still open"] == 0, figures
+    assert rss - scene.idle["rss"] < 16 * MIB + n * 2048, figures
 
 
 @pytest.mark.timeout(900)
@@ -243,3 +281,45 @@ def test_more_connections_than_allowed(start_server):
     crowd = scene.crowd("storm", 300, n=3000 if LONG else 1000, width=300)
     assert crowd["not done"] == 0 and crowd.get("503", 0) > 0 and crowd["200"] > 0, crowd
     scene.finish(crowd, limit * MIB)
+
+
+# ---- a full disk ----
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    mount("tmpfs", folder, (1024 if LONG else 192) * MIB)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.timeout(900)
+def test_uploads_fill_the_disk(start_server, small_disk):
+    """More than fits: what does not is refused by 507, reading goes on meanwhile, and after deletions so does writing."""
+    n = 400 if LONG else 60
+    limit = 512 if LONG else 64
+    scene = Scene(start_server, "a full disk", fills=True, data=small_disk / "data", log_size="16MiB", log_segment_size="4MiB",
+                  max_memory=f"{limit}MiB")
+    reader = Probe(scene.server, "crowd", methods=("GET",))
+    scene.probe.served.wait(BOUND)
+    reader.body = scene.probe.body
+    reader.start()
+    crowd = scene.crowd("puts", 40 if LONG else 6, n=n, size=8 * MIB, keys=n)
+    full = metrics(scene.server)["ingot_disk_full"]
+    s3 = scene.server.client()
+    gone = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="crowd", Prefix="put"):
+        for o in page["Contents"]:
+            s3.delete_object(Bucket="crowd", Key=o["Key"])
+            gone += 1
+    end = time.monotonic() + BOUND
+    while metrics(scene.server)["ingot_disk_full"]:
+        assert time.monotonic() < end, "still full"
+        time.sleep(0.2)
+    s3.put_object(Bucket="crowd", Key="after", Body=os.urandom(MIB))
+    s3.close()
+    crowd["reader"] = reader.finish()
+    crowd["listed"] = gone
+    assert full == 1 and crowd["507"] > 0 and set(crowd) & {"500", "silent"} == set(), crowd
+    assert crowd["200"] == gone and crowd["not done"] == n - gone, crowd
+    scene.finish(crowd, limit * MIB, writers=True)

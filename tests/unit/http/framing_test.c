@@ -2,6 +2,7 @@
  * heads that trickle, expectations that are refused. Numbers in comments are rows of the list of hostile
  * inputs. */
 #include "unit/http/serve.h"
+#include "http/internal.h"
 
 #define REQ(line) STR(line " HTTP/1.1\r\nHost: h\r\n\r\n")
 
@@ -197,6 +198,49 @@ static void stalled_bodies(void **state)
         close(fd);
     }
     server_stop(s);
+}
+
+/* 9: drops that are never silent for long, but too few. */
+static void bodies_below_the_least_rate(void **state)
+{
+    (void)state;
+    struct http_limits l = {.body_progress_ns = 200 * RT_MS, .body_rate = 1000};
+    struct server *s = server_start(&l, NULL, NULL);
+    const struct str rows[] = {
+        STR("PUT /sum HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"),
+        STR("PUT /sum HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n")};
+    for (size_t i = 0; i < 2; i++) {
+        int fd = dial(s);
+        say(fd, rows[i]);
+        int64_t from = now_ms();
+        struct pollfd answered = {.fd = fd, .events = POLLIN};
+        unsigned drops = 0;
+        while (poll(&answered, 1, 10) == 0 && drops < 60000) drops += send(fd, "d", 1, MSG_NOSIGNAL) == 1;
+        assert_true(now_ms() - from >= 190);
+        struct answer a = hear(fd);
+        assert_int_equal(a.status, 400);
+        assert_true(a.close && str_eq(answer_field(&a, "X-Error"), STR("REQUEST_TIMEOUT")));
+        answer_free(&a);
+        close(fd);
+    }
+    server_stop(s);
+}
+
+/* What has come pays for its time, and no single wait is longer than the longest silence. */
+static void how_long_a_body_may_wait(void **state)
+{
+    (void)state;
+    const int64_t most = 30 * RT_SEC;
+    assert_int_equal(body_patience(most, 1000, 0, 0), most);
+    assert_int_equal(body_patience(most, 1000, 0, 10 * RT_SEC), 20 * RT_SEC);
+    assert_int_equal(body_patience(most, 1000, 5500, 30 * RT_SEC), 5500 * RT_MS);
+    assert_int_equal(body_patience(most, 1000, 5500, 35500 * RT_MS), 0);
+    assert_int_equal(body_patience(most, 1000, 5500, 99 * RT_SEC), 0);
+    assert_int_equal(body_patience(most, 1000, 1000000, 40 * RT_SEC), most);
+    assert_int_equal(body_patience(most, 0, 1, 3600 * RT_SEC), most); /* no least rate */
+    assert_int_equal(body_patience(most, 1, (uint64_t)5 << 40, 3600 * RT_SEC), most);
+    assert_int_equal(body_patience(most, (uint64_t)1 << 30, (uint64_t)5 << 40, 5119 * RT_SEC), most);
+    assert_int_equal(body_patience(most, (uint64_t)1 << 30, (uint64_t)5 << 40, 5140 * RT_SEC), 10 * RT_SEC);
 }
 
 static void bodies_that_end_early(void **state)
@@ -398,6 +442,8 @@ static int run(void)
         cmocka_unit_test(slow_heads_are_closed),
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(stalled_bodies),
+        cmocka_unit_test(bodies_below_the_least_rate),
+        cmocka_unit_test(how_long_a_body_may_wait),
         cmocka_unit_test(bodies_that_end_early),
         cmocka_unit_test(continue_when_the_body_is_wanted),
         cmocka_unit_test(a_refused_expectation_ends_the_connection),

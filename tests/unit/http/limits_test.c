@@ -302,14 +302,97 @@ static void idle_connections_are_small(void **state)
     server_stop(s);
 }
 
+/* ---- what a slow head costs ---- */
+
+static void wait_bytes_in(struct server *s, uint64_t n)
+{
+    struct http_stats st;
+    for (int i = 0; i < 300000; i++) {
+        http_get_stats(s->http, &st);
+        if (st.bytes_in >= n) break;
+        usleep(100);
+    }
+    assert_int_equal(st.bytes_in, n);
+}
+
+static void wait_memory_below(struct server *s, uint64_t most)
+{
+    struct http_stats st;
+    for (int i = 0; i < 30000; i++) {
+        http_get_stats(s->http, &st);
+        if (st.memory <= most) return;
+        usleep(1000);
+    }
+    assert_true(st.memory <= most);
+}
+
+/* Heads that come drop by drop hold what has come: many more fit than there are work areas for, all are
+ * answered in the end, and the memory comes back. */
+static void slow_heads_hold_what_they_sent(void **state)
+{
+    (void)state;
+    struct http_limits l = {.max_memory = 1 << 20};
+    struct server *s = server_start(&l, NULL, NULL);
+    enum { N = 300 };
+    static int fd[N];
+    struct str drops[] = {STR("GET / HT"), STR("TP/1.1\r\nHos"), STR("t: h\r\nX-Long: aaaaaaaaaaaaaaaa"),
+                          STR("\r\n\r"),   STR("\nGET /sl"),     STR("eep?1 HTTP/1.1\r\nHost: h\r\n\r\n")};
+    uint64_t sent = 0;
+    for (int i = 0; i < N; i++) fd[i] = dial(s);
+    for (size_t d = 0; d < 6; d++) {
+        for (int i = 0; i < N; i++) {
+            say(fd[i], drops[d]);
+            sent += drops[d].n;
+            if (d >= 4) assert_answer(fd[i], 200, d == 4 ? "hello" : "slept");
+            wait_bytes_in(s, sent); /* each drop is a read of its own */
+        }
+    }
+    assert_int_equal(s->refused, 0);
+    for (int i = 0; i < N; i += 2) say(fd[i], STR("PUT / HT")); /* and those that go with a part */
+    wait_bytes_in(s, sent + N / 2 * 8);
+    for (int i = 0; i < N; i++) close(fd[i]);
+    wait_memory_below(s, l.max_memory / 2);
+    server_stop(s);
+}
+
+/* Many connections are swept some at a time; no one is forgotten. */
+static void a_drain_of_many_takes_turns(void **state)
+{
+    (void)state;
+    struct server *s = server_start(NULL, NULL, NULL);
+    enum { N = 700 };
+    static int fd[N];
+    struct rt_stats before, after;
+    for (int i = 0; i < N; i++) {
+        fd[i] = dial(s);
+        say(fd[i], REQ("GET /"));
+        assert_answer(fd[i], 200, "hello");
+    }
+    rt_get_stats(s->rt, &before);
+    server_drain(s, 60 * RT_SEC);
+    for (int i = 0; i < N; i++) assert_ended(fd[i]);
+    assert_int_equal(drain_wait(s), 1);
+    rt_get_stats(s->rt, &after);
+    assert_true(after.posts - before.posts >= N / 128);
+    for (int i = 0; i < N; i++) close(fd[i]);
+    server_stop(s);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(too_many_connections),     cmocka_unit_test(too_many_requests),
-        cmocka_unit_test(too_much_memory),          cmocka_unit_test(more_requests_than_fibers),
-        cmocka_unit_test(readers_that_stop),        cmocka_unit_test(readers_that_are_slow),
-        cmocka_unit_test(a_drain_loses_no_request), cmocka_unit_test(a_drain_cuts_at_its_deadline),
-        cmocka_unit_test(drain_under_load),         cmocka_unit_test(idle_connections_are_small),
+        cmocka_unit_test(too_many_connections),
+        cmocka_unit_test(too_many_requests),
+        cmocka_unit_test(too_much_memory),
+        cmocka_unit_test(more_requests_than_fibers),
+        cmocka_unit_test(readers_that_stop),
+        cmocka_unit_test(readers_that_are_slow),
+        cmocka_unit_test(a_drain_loses_no_request),
+        cmocka_unit_test(a_drain_cuts_at_its_deadline),
+        cmocka_unit_test(drain_under_load),
+        cmocka_unit_test(idle_connections_are_small),
+        cmocka_unit_test(slow_heads_hold_what_they_sent),
+        cmocka_unit_test(a_drain_of_many_takes_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
