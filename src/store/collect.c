@@ -49,10 +49,14 @@ static err flush_moves(struct collect *c)
         op->nplaces = 1;
     }
     e = submit(c->e, c->moves, c->nmoves);
-    if (e == ERR_OK) space_wrote(c->e, c->bytes);
-    /* Refused for sure: nothing will ever point to the copies. */
-    if (e && atomic_load(&c->e->state) != ENGINE_FAILED)
-        for (size_t i = 0; i < c->nsmall; i++) extents_free_place(c->e->extents, &c->small[i].place);
+    if (e == ERR_OK) {
+        space_wrote(c->e, c->bytes);
+        extents_small_keep(c->small, c->nsmall);
+    } else if (atomic_load(&c->e->state) != ENGINE_FAILED) { /* nothing will ever point to the copies */
+        extents_small_abandon(c->small, c->nsmall);
+    } else {
+        extents_small_leave(c->small, c->nsmall);
+    }
     c->nsmall = c->nmoves = c->bytes = 0;
     arena_reset(c->bodies);
     return e;

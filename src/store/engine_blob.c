@@ -21,7 +21,7 @@ struct engine_writer {
     size_t owner_len;
     const struct extent_place *places; /* extents, once sealed: x's, or shared */
     size_t nplaces;
-    struct extent_place shared;
+    struct extent_small shared;
 };
 
 struct engine_reader {
@@ -111,11 +111,11 @@ static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
 
 static err seal_shared(struct engine_writer *w, struct str owner)
 {
-    struct extent_small s = {.blob_id = w->w.id, .data = str_of(w->body->p, w->body->n), .owner = owner};
-    err r = extents_write_shared(w->e->extents, &s);
+    w->shared =
+        (struct extent_small){.blob_id = w->w.id, .data = str_of(w->body->p, w->body->n), .owner = owner};
+    err r = extents_write_shared(w->e->extents, &w->shared);
     if (r) return extents_failed(w->e, r);
-    w->shared = s.place;
-    w->places = &w->shared;
+    w->places = &w->shared.place;
     w->nplaces = 1;
     w->sealed = true;
     return ERR_OK;
@@ -159,7 +159,10 @@ static void abandon(struct blob_writer *bw)
         extent_writer_leave(w->x);
     else if (w->x)
         extent_writer_abandon(w->x);
-    if (w->places == &w->shared && !unknown) extents_free_place(w->e->extents, &w->shared);
+    if (w->shared.pinned && unknown)
+        extents_small_leave(&w->shared, 1);
+    else if (w->shared.pinned)
+        extents_small_abandon(&w->shared, 1);
     writer_free(w);
 }
 
@@ -187,6 +190,7 @@ void writer_published(struct blob_writer *bw)
     struct engine_writer *w = (struct engine_writer *)bw;
     CHECK_MAGIC(w, WRITER_MAGIC);
     if (w->x) extent_writer_keep(w->x);
+    if (w->shared.pinned) extents_small_keep(&w->shared, 1);
     if (w->body) blob_cache_put(w->e->cache, w->body);
     writer_free(w);
 }

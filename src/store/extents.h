@@ -69,17 +69,25 @@ void extent_writer_abandon(struct extent_writer *w); /* free memory and bytes */
  * judge. */
 void extent_writer_leave(struct extent_writer *w);
 /* Many small blobs at once (moved out of the log): each becomes one extent; one flush for all.
- * data of each <= EXTENT_SMALL_MAX. They count as live on ERR_OK; on an error nothing is kept of any. */
+ * data of each <= EXTENT_SMALL_MAX. On ERR_OK each is durable and its file stays open to a sweep after a
+ * crash, until the caller says what became of it: one of the three calls below; on an error nothing is kept
+ * of any.
+ */
 #define EXTENT_SMALL_MAX (1u << 20)
 struct extent_small {
     uint64_t blob_id;
     struct str data, owner;
     struct extent_place place; /* out */
+    struct ext_file *pinned;   /* out: private */
 };
 err extents_write_many(struct extents *x, struct extent_small *v, size_t n);
 /* The same for one, together with those that come meanwhile: they share the write, the flush, and an error.
  * Data and owner stay the caller's until it returns. */
 err extents_write_shared(struct extents *x, struct extent_small *s);
+/* As for a writer: published, given up, or nobody knows. */
+void extents_small_keep(struct extent_small *v, size_t n);
+void extents_small_abandon(struct extent_small *v, size_t n);
+void extents_small_leave(struct extent_small *v, size_t n);
 
 /* ---- reading ---- */
 /* Verified bytes of one extent: [off, off + n) must lie in data (n 0: header and table alone are verified);

@@ -223,7 +223,7 @@ err ext_reserve(struct extents *x, enum ext_class c, uint64_t len, struct ext_fi
     if (!e) {
         *off = f->cursor;
         f->cursor += len;
-        f->pins++;
+        atomic_fetch_add(&f->pins, 1);
         rt_mutex_lock(&x->mu);
         f->refs++;
         rt_mutex_unlock(&x->mu);
@@ -242,14 +242,35 @@ bool ext_give_back(struct ext_file *f, uint64_t off, uint64_t used, uint64_t len
     return last;
 }
 
+void ext_pin_more(struct ext_file *f, unsigned n)
+{
+    rt_mutex_lock(&f->x->mu);
+    f->refs += n;
+    rt_mutex_unlock(&f->x->mu);
+    ASSERT(f->pins > 0);
+    atomic_fetch_add(&f->pins, n);
+}
+
+/* Not the last: nothing else changes, and alloc_mu may be held for as long as a file is made. */
+static bool unpin_some(struct ext_file *f, unsigned n)
+{
+    unsigned had = atomic_load(&f->pins);
+    while (had > n)
+        if (atomic_compare_exchange_weak(&f->pins, &had, had - n)) return true;
+    ASSERT(had == n);
+    return false;
+}
+
 void ext_unpin(struct ext_file *f, unsigned n)
 {
     if (n == 0) return;
     struct extents *x = f->x;
-    rt_mutex_lock(&x->alloc_mu);
-    ASSERT(f->pins >= n);
-    f->pins -= n;
-    if (f->pins == 0 && !f->active) finish(f);
-    rt_mutex_unlock(&x->alloc_mu);
+    if (!unpin_some(f, n)) {
+        rt_mutex_lock(&x->alloc_mu);
+        unsigned had = atomic_fetch_sub(&f->pins, n);
+        ASSERT(had >= n);
+        if (had == n && !f->active) finish(f);
+        rt_mutex_unlock(&x->alloc_mu);
+    }
     for (; n > 0; n--) ext_file_put(f);
 }

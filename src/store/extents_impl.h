@@ -154,6 +154,7 @@ err ext_reserve(struct extents *x, enum ext_class c, uint64_t len, struct ext_fi
 /* [off + used, off + len) was never written: the next extent may begin there. false: others came behind it.
  */
 bool ext_give_back(struct ext_file *f, uint64_t off, uint64_t used, uint64_t len);
+void ext_pin_more(struct ext_file *f, unsigned n); /* for one who holds a pin: more of the same */
 void ext_unpin(struct ext_file *f,
                unsigned n);               /* drops them; the last writer of a retired file makes it final */
 void ext_close_active(struct extents *x); /* at close: cut unused ends, close */

@@ -6,6 +6,7 @@
 struct run {
     struct ext_file *f;
     uint64_t off, len;
+    size_t n; /* blobs */
 };
 
 static uint64_t small_len(const struct extent_small *s)
@@ -84,6 +85,7 @@ static err write_all(struct extents *x, struct extent_small *v, size_t n, unsign
         uint64_t len;
         size_t k = fit(x, v + at, n - at, &len);
         struct run *r = &runs[*nruns];
+        r->n = k;
         err e = write_run(x, v + at, k, len, buf, r);
         if (r->f) ++*nruns;
         if (e) return e;
@@ -94,6 +96,39 @@ static err write_all(struct extents *x, struct extent_small *v, size_t n, unsign
         if (e) return e;
     }
     return ERR_OK;
+}
+
+/* The run's one pin becomes one of each blob. */
+static void share_pin(const struct run *r, struct extent_small *v)
+{
+    if (r->n > 1) ext_pin_more(r->f, (unsigned)r->n - 1);
+    for (size_t i = 0; i < r->n; i++) v[i].pinned = r->f;
+}
+
+void extents_small_keep(struct extent_small *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ext_count_live(v[i].pinned, (int64_t)v[i].place.disk_len);
+        ext_unpin(v[i].pinned, 1);
+        v[i].pinned = NULL;
+    }
+}
+
+void extents_small_abandon(struct extent_small *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ext_free_range(v[i].pinned, v[i].place.offset, v[i].place.disk_len, true);
+        v[i].pinned = NULL;
+    }
+}
+
+void extents_small_leave(struct extent_small *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        v[i].pinned->leftover = true;
+        ext_unpin(v[i].pinned, 1);
+        v[i].pinned = NULL;
+    }
 }
 
 err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
@@ -110,13 +145,12 @@ err extents_write_many(struct extents *x, struct extent_small *v, size_t n)
     struct run *runs = calloc(n, sizeof *runs); /* at most one a blob */
     size_t nruns = 0;
     err e = buf && runs ? write_all(x, v, n, buf, runs, &nruns) : ERR_NO_MEMORY;
-    for (size_t i = 0; i < nruns; i++) {
-        if (e) {
+    struct extent_small *next = v;
+    for (size_t i = 0; i < nruns; next += runs[i++].n) {
+        if (e)
             ext_free_range(runs[i].f, runs[i].off, runs[i].len, true);
-            continue;
-        }
-        ext_count_live(runs[i].f, (int64_t)runs[i].len);
-        ext_unpin(runs[i].f, 1);
+        else
+            share_pin(&runs[i], next);
     }
     free(runs);
     ext_buf_give(x, buf, memory);

@@ -40,6 +40,7 @@ static void lead(struct extents *x)
     x->packers--;
     for (size_t i = 0; i < n; i++) {
         batch[i]->s->place = v[i].place;
+        batch[i]->s->pinned = v[i].pinned;
         batch[i]->e = e;
         batch[i]->done = true;
     }

@@ -22,15 +22,21 @@ static err flush(struct empty *m)
     struct recover *r = m->r;
     if (m->n == 0) return ERR_OK;
     err e = extents_write_many(r->e->extents, m->small, m->n);
+    bool written = e == ERR_OK;
     for (size_t i = 0; i < m->n && !e; i++) {
         struct log_op freed;
         m->moves[i].places = &m->small[i].place;
         m->moves[i].nplaces = 1;
         e = apply_op(&r->apply, r->reached, &m->moves[i], &freed);
     }
+    if (!e) e = recover_write(r);
+    if (written && !e)
+        extents_small_keep(m->small, m->n);
+    else if (written)
+        extents_small_leave(m->small, m->n);
     m->n = m->bytes = 0;
     arena_reset(m->bodies);
-    return e ? e : recover_write(r);
+    return e;
 }
 
 static err queue(struct empty *m, uint64_t blob, uint64_t segment, uint64_t offset, struct str body,

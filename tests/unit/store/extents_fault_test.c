@@ -38,6 +38,7 @@ static void write_some_blobs(struct extents *x, struct life *l)
             (struct extent_small){.blob_id = 100 + i, .data = str_of(l->data[i], 9000), .owner = STR("m")};
     }
     l->many_ok = extents_write_many(x, l->many, 3) == ERR_OK;
+    if (l->many_ok) extents_small_keep(l->many, 3);
 }
 
 /* What the writer was told is kept reads as it was written, or not at all; with may_fail an error is an
@@ -430,6 +431,7 @@ static void test_order(void **state)
     struct extent_small v[3] = {
         {.blob_id = 4, .data = STR("a")}, {.blob_id = 5, .data = STR("b")}, {.blob_id = 6}};
     assert_int_equal(extents_write_many(x, v, 3), ERR_OK);
+    extents_small_keep(v, 3);
     expect("WF");
     for (uint64_t i = 2; i < 12; i++)
         assert_int_equal(put_kept(x, 5 + i, 60000, 60000, 60000, &k[i]), ERR_OK);
