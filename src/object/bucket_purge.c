@@ -1,6 +1,7 @@
-/* Emptying the shard of a bucket that no name leads to any more: uploads in progress, configuration,
- * counters, guard, and last the draft entry that remembered it. In bounded transactions; each checks what it
- * deletes, so that two purges of one shard never drop a reference twice. */
+/* Emptying the shard of a bucket that no name leads to any more: uploads in progress, configuration, then
+ * counters and guard, and last the draft entry that remembered it. In bounded transactions; each checks what
+ * it deletes, so that two purges of one shard never drop a reference twice, and takes it off the counters, so
+ * that they are right wherever a crash interrupts. */
 #include "base/bytes.h"
 #include "object/bucket_int.h"
 
@@ -19,7 +20,7 @@ static enum idx_step gather(void *arg, struct str key, struct str value, uint64_
     (void)seq;
     (void)seek;
     struct batch *b = arg;
-    if (key_space_of(key) == KEY_GUARD) return IDX_NEXT;
+    if (key_space_of(key) == KEY_GUARD || key_space_of(key) == KEY_COUNTERS) return IDX_NEXT;
     b->key[b->n] = arena_dup(b->a, key);
     b->value[b->n] = arena_dup(b->a, value);
     if (!b->key[b->n].p || !b->value[b->n].p) return IDX_STOP;
@@ -32,6 +33,13 @@ static void drop_ref(void *ctx, uint64_t blob, uint64_t min_size)
 {
     (void)min_size;
     mut_ref(ctx, blob, -1);
+}
+
+static void drop_count(void *ctx, struct str counter_key, unsigned i, int64_t delta)
+{
+    (void)counter_key; /* those of the one shard */
+    struct mut *m = ctx;
+    m->count[i] -= delta;
 }
 
 static err kill(struct mut *m, void *arg)
@@ -64,17 +72,19 @@ static err purge_some(struct mut *m, void *arg)
     for (unsigned i = 0; !e && i < b->n; i++) {
         idx_txn_check(m->t, b->key[i]);
         idx_txn_del(m->t, b->key[i]);
-        if (!objects_check_entry(NULL, b->key[i], b->value[i], drop_ref, NULL, m)) e = ERR_CORRUPT;
+        if (!objects_check_entry(NULL, b->key[i], b->value[i], drop_ref, drop_count, m)) e = ERR_CORRUPT;
     }
     *more = b->n > 0;
     m->nothing = b->n == 0;
     return e;
 }
 
-static err drop_guard(struct mut *m, void *arg)
+static err drop_last(struct mut *m, void *arg)
 {
     (void)arg;
     struct key k;
+    key_of_space(&k, m->bucket, KEY_COUNTERS);
+    idx_txn_del(m->t, key_str(&k));
     key_of_space(&k, m->bucket, KEY_GUARD);
     idx_txn_del(m->t, key_str(&k));
     return ERR_OK;
@@ -93,7 +103,7 @@ err bucket_purge(struct objects *o, uint64_t id)
     bool more = true;
     err e = mut_run_shard(o, id, kill, NULL, NULL);
     while (!e && more) e = mut_run_shard(o, id, purge_some, &more, NULL);
-    if (!e) e = mut_run_shard(o, id, drop_guard, NULL, NULL);
+    if (!e) e = mut_run_shard(o, id, drop_last, NULL, NULL);
     return e ? e : mut_run_shard(o, 0, drop_draft, &id, NULL);
 }
 

@@ -53,7 +53,7 @@ static err delete_current(struct mut *m, struct deletion *d, const struct found 
         return m->nothing ? ERR_OK : version_remove(m, d->in->key, cur, cur);
     }
     d->made = true;
-    m->gives_back = true; /* deleting works on a full disk, also where it only hides */
+    m->hides = true; /* deleting works on a full disk, also where it only hides; not without end */
     return version_push(m, d->in->key, cur, &d->marker);
 }
 

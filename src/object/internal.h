@@ -67,6 +67,7 @@ struct mut {
     struct idx_txn *t;
     bool nothing;    /* set by build: succeed without a commit */
     bool gives_back; /* set by build: a deletion, let through on a full disk though it writes a little */
+    bool hides;      /* and one that only hides: as long as half of the reserve is there */
     int64_t count[CNT_N];
     struct {
         uint64_t blob;

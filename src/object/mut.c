@@ -74,7 +74,7 @@ static void start(struct mut *m)
     arena_reset(m->a);
     m->read_seq = idx_now(m->o->idx);
     m->t = idx_txn_new(m->a, m->bucket, m->read_seq);
-    m->nothing = m->gives_back = false;
+    m->nothing = m->gives_back = m->hides = false;
     m->refs = NULL;
     m->nrefs = m->refs_cap = 0;
     memset(m->count, 0, sizeof m->count);
@@ -99,6 +99,7 @@ static err finish(struct mut *m, uint64_t *seq)
     add_counts(m);
     if (arena_overflowed(m->a)) return ERR_NO_MEMORY;
     if (m->gives_back) idx_txn_gives_back(m->t);
+    if (m->hides) idx_txn_hides(m->t);
     return idx_commit(m->o->idx, m->t, seq);
 }
 

@@ -468,7 +468,7 @@ static err commit(struct idx *x, struct idx_txn *t, uint64_t *seq)
     struct engine *e = engine_of_idx(x);
     CHECK_MAGIC(e, ENGINE_MAGIC);
     uint64_t from = sys->mono_ns();
-    err r = space_admit(e, t->takes_space);
+    err r = space_admit(e, t->takes_space ? SPACE_TAKES : t->hides ? SPACE_HIDES : SPACE_GIVES_BACK);
     if (r) return r;
     struct cell **cells = ARENA_ARRAY(t->arena, struct cell *, (size_t)t->n_ops + t->n_checks + 1);
     if (!cells) return ERR_NO_MEMORY;

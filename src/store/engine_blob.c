@@ -52,7 +52,7 @@ static err create(struct blobs *b, int64_t size_hint, struct blob_writer **out)
 {
     struct engine *e = engine_of_blobs(b);
     CHECK_MAGIC(e, ENGINE_MAGIC);
-    err r = space_admit(e, true);
+    err r = space_admit(e, SPACE_TAKES);
     if (r) return r;
     struct engine_writer *w = calloc(1, sizeof *w);
     if (!w) return ERR_NO_MEMORY;

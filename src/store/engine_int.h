@@ -126,9 +126,10 @@ void engine_fail(struct engine *e, const char *what, err why);
 void committer_free(struct engine *e);
 
 /* space.c */
-/* May a commit go on? ERR_IO once failed; ERR_NO_SPACE while full, unless it only frees, and while another is
- * stuck for want of space. */
-err space_admit(struct engine *e, bool takes_space);
+/* May a commit go on? ERR_IO once failed; ERR_NO_SPACE while full, unless it gives back, or hides and half of
+ * the reserve is left; and while another is stuck for want of space. */
+enum space_need { SPACE_GIVES_BACK, SPACE_HIDES, SPACE_TAKES };
+err space_admit(struct engine *e, enum space_need need);
 void space_wrote(struct engine *e, uint64_t bytes); /* looks at the disk now and then */
 void space_note_full(struct engine *e);             /* a write met ENOSPC */
 bool space_release_ballast(struct engine *e);       /* false: it is gone already */

@@ -154,6 +154,14 @@ void idx_txn_gives_back(struct idx_txn *t)
     t->takes_space = false;
 }
 
+void idx_txn_hides(struct idx_txn *t)
+{
+    idx_txn_gives_back(t);
+    t->hides = true;
+    for (const struct txn_op *op = t->ops; op; op = op->next)
+        if (op->kind == TXN_UNREF) t->hides = false;
+}
+
 void idx_txn_ref(struct idx_txn *t, uint64_t blob_id)
 {
     struct txn_op *op = add_op(t, TXN_REF, 8);

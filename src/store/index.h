@@ -79,6 +79,9 @@ void idx_txn_unref(struct idx_txn *t,
  * into the place of the removed one), so a full disk takes it out of the reserve, as one that only deletes.
  */
 void idx_txn_gives_back(struct idx_txn *t);
+/* The same for one that only hides (a delete marker): unless it lets go of a blob it gets no more than half
+ * of the reserve, so that deletions that free find the other half. */
+void idx_txn_hides(struct idx_txn *t);
 
 /* A txn whose arena or bounds overflowed while it was built fails here with ERR_NO_MEMORY or
  * ERR_ENTITY_TOO_LARGE. Space: a txn that only deletes, unrefs and adds succeeds on a full disk (a reserve is

@@ -145,9 +145,15 @@ void space_wrote(struct engine *e, uint64_t bytes)
     atomic_fetch_add(&e->space_since, bytes);
 }
 
-err space_admit(struct engine *e, bool takes_space)
+/* While full: markers by the hundred thousand would take what deletions need. */
+static bool below_half(const struct engine *e)
 {
-    if (takes_space) {
+    return atomic_load(&e->disk_avail) < reserve_of(e, atomic_load(&e->disk_total)) / 2;
+}
+
+err space_admit(struct engine *e, enum space_need need)
+{
+    if (need != SPACE_GIVES_BACK) {
         int64_t age = (int64_t)sys->mono_ns() - atomic_load(&e->space_checked_ns);
         if (age > LOOK_NS || atomic_load(&e->space_since) > LOOK_BYTES) look_now(e);
     }
@@ -156,7 +162,8 @@ err space_admit(struct engine *e, bool takes_space)
         return ERR_IO;
     case ENGINE_FULL:
         start_watch(e);
-        return takes_space || atomic_load(&e->stuck) ? ERR_NO_SPACE : ERR_OK;
+        if (need == SPACE_TAKES || atomic_load(&e->stuck)) return ERR_NO_SPACE;
+        return need == SPACE_HIDES && below_half(e) ? ERR_NO_SPACE : ERR_OK;
     default:
         return ERR_OK;
     }

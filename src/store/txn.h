@@ -41,6 +41,7 @@ struct idx_txn {
     unsigned n_ops, n_checks;
     size_t bytes;     /* keys, values and a little for each operation: what IDX_TXN_MAX bounds */
     bool takes_space; /* puts or publishes: refused on a full disk */
+    bool hides;       /* lets go of no bytes: refused once half of the reserve is gone */
     err bad;
 };
 
