@@ -19,7 +19,7 @@ enum { CUTS = 25, JOBS_MAX = 64, HISTORY_SECONDS = 600, AGAIN = 16, BAD_MAX = 20
 
 struct totals { /* shared by all processes; each history adds with the lock of atomics */
     _Atomic uint64_t points, lives, ops, checks, recoveries, opening, working, closing, http_points, lost,
-        replayed, views[3];
+        replayed, views[4];
     _Atomic uint64_t did[OP_KINDS];
     _Atomic uint64_t hash[JOBS_MAX]; /* of the last history of each place */
 };
@@ -41,6 +41,7 @@ static void add(uint64_t seed, const struct history *h)
     sum->views[0] += view_model_counts.kept;
     sum->views[1] += view_model_counts.partly;
     sum->views[2] += view_model_counts.lost;
+    sum->views[3] += view_model_counts.stuck;
 }
 
 /* The process of one history. */
@@ -108,9 +109,9 @@ static void report(double seconds, unsigned bad)
            (unsigned long long)sum->lives, (unsigned long long)sum->ops, rows, (unsigned long long)sum->lost,
            (unsigned long long)sum->checks, (unsigned long long)sum->recoveries,
            (unsigned long long)sum->replayed);
-    printf("views kept %llu, older %llu, oldest %llu; %.1f s, %.2f ms a point\n",
+    printf("views kept %llu, older %llu, oldest %llu, met a full disk %llu times; %.1f s, %.2f ms a point\n",
            (unsigned long long)sum->views[0], (unsigned long long)sum->views[1],
-           (unsigned long long)sum->views[2], seconds,
+           (unsigned long long)sum->views[2], (unsigned long long)sum->views[3], seconds,
            sum->points ? 1000 * seconds / (double)sum->points : 0);
 }
 

@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { MISS_OF = 8, STALL_OF = 64, VIEWS_MAX = 256 };
+enum { MISS_OF = 8, STALL_OF = 64, STUCK_OF = 4, RESUMED_OF = 8, VIEWS_MAX = 256 };
+#define LITTLE_SPACE ((uint64_t)1 << 20)
 
 struct entry {
     unsigned refs; /* the table, the undo log, pins, scans */
@@ -33,6 +34,7 @@ struct view {
     uint64_t flushed; /* batches before these */
     uint64_t bytes, stalls;
     bool open, discard, broken;
+    bool stuck; /* met a full disk: nothing is taken until view_resume */
 };
 
 struct view_batch {
@@ -175,7 +177,7 @@ void view_model_crash(void)
               : keep      ? &view_model_counts.partly
                           : &view_model_counts.lost) += 1;
         go_back(v, keep);
-        v->open = v->broken = false;
+        v->open = v->broken = v->stuck = false;
     }
 }
 
@@ -231,7 +233,7 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     }
     memcpy(v->file, file, sizeof file);
     v->open = true;
-    v->broken = false;
+    v->broken = v->stuck = false;
     v->discard = o->discard;
     *out = v;
     return ERR_OK;
@@ -242,11 +244,11 @@ void view_stop(struct view *v)
     (void)v; /* nothing runs beside */
 }
 
-/* An orderly close leaves the newest state, unless it is to be dropped. */
+/* An orderly close leaves the newest state, unless it is to be dropped, or there was no space to write it. */
 void view_close(struct view *v)
 {
     if (!v) return;
-    if (v->discard) go_back(v, 0);
+    if (v->discard || v->stuck) go_back(v, 0);
     forget_undo(v, v->nbatch);
     v->open = false;
 }
@@ -380,6 +382,17 @@ static void apply_one(struct view *v, struct entry *e)
     v->undo[v->nundo++] = (struct undo){old, entry_ref(now)};
 }
 
+/* Entries are not on the simulated disk, but where that is nearly full RocksDB's own flushes meet its end,
+ * now and then; until view_resume, which may find space before others do. */
+static bool meets_full_disk(struct view *v)
+{
+    struct sys_statfs s;
+    if (v->stuck) return true;
+    if (sys->statfs(v->file, &s) < 0 || s.avail >= LITTLE_SPACE || sim_random() % STUCK_OF) return false;
+    view_model_counts.stuck++;
+    return v->stuck = true;
+}
+
 struct write_job {
     struct view *v;
     struct view_batch *b;
@@ -402,6 +415,8 @@ err view_write(struct view *v, struct view_batch *b)
         batch_clear(b);
         return ERR_IO;
     }
+    if (stalled && meets_full_disk(v)) return ERR_NO_SPACE;
+    if (v->stuck) return ERR_NO_SPACE;
     v->stalls += stalled;
     if (stalled)
         rt_work("index-stall", write_all, &j);
@@ -437,6 +452,7 @@ err view_flush(struct view *v)
 {
     struct flush_job j = {.v = v};
     if (v->broken) return ERR_IO;
+    if (meets_full_disk(v)) return ERR_NO_SPACE;
     rt_work("index-flush", flush, &j);
     return j.e;
 }
@@ -451,15 +467,19 @@ void view_get_stats(struct view *v, struct view_stats *out)
     *out = (struct view_stats){.stalls = v->stalls};
 }
 
-/* Entries are not on the simulated disk, so a full one does not stop them. */
 bool view_stuck(const struct view *v)
 {
-    (void)v;
-    return false;
+    return v->stuck;
+}
+
+static void resume(void *arg)
+{
+    struct view *v = arg;
+    if (sim_random() % RESUMED_OF == 0) v->stuck = false;
 }
 
 bool view_resume(struct view *v)
 {
-    (void)v;
-    return true;
+    rt_work("index-resume", resume, v);
+    return !v->stuck;
 }

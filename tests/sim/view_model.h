@@ -14,6 +14,7 @@ void view_model_crash(void);
 
 struct view_model_counts {
     uint64_t kept, lost, partly; /* views that a cut left at the newest, the oldest, another state */
+    uint64_t stuck;              /* times that one met a full disk */
 };
 extern struct view_model_counts view_model_counts;
 
