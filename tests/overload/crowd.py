@@ -4,7 +4,8 @@ figures as JSON when done. Every client has one of many source addresses 127.0.x
     idle    N connections that each ask once and then stay; until the server ends them
     slow    N connections for SECONDS: most send a head byte by byte, some a body, some read an answer drop by drop
     half    N uploads that send half of their body and then nothing; until all have ended
-    puts    N uploads of SIZE bytes at once; a refused one comes again after Retry-After, until all are done
+    puts    N uploads of SIZE bytes at once; a refused one comes again after Retry-After, until all are done or UNTIL of
+            them were refused by a full disk that took some
     storm   N short connections, WIDTH at a time: complete, half a head and gone, reset, answer not read
 """
 
@@ -252,7 +253,8 @@ class Puts:
         for i in range(self.o["n"]):
             self.begin(i)
         end = time.monotonic() + self.o["seconds"]
-        while (self.live or self.later) and time.monotonic() < end:
+        enough = self.o.get("until", float("inf"))
+        while (self.live or self.later) and time.monotonic() < end and not (self.figures["507"] >= enough and self.figures["200"]):
             while self.later and self.later[0][0] <= time.monotonic():
                 self.begin(heapq.heappop(self.later)[1])
             for fd, events in self.poll.poll(0.1, 256):

@@ -229,10 +229,12 @@ def test_idle_connections_and_a_stop(start_server):
     slow_turns = [json.loads(line) for line in scene.server.output().splitlines() if '"loop blocked"' in line]
     figures = {"scene": scene.name, "crowd": said, **probe, "idle before MiB": round(scene.idle["rss"] / MIB, 1),
                "with all open MiB": round(rss / MIB, 1), "bytes each": round((rss - scene.idle["rss"]) / n),
-               "stop s": round(took, 2), "turns over 5 ms": len(slow_turns)}
+               "stop s": round(took, 2), "turns over 5 ms": len(slow_turns),
+               "of them in a sweep": sum("conn_sweep" in turn.get("stack", "") for turn in slow_turns)}
     print("\n" + json.dumps(figures))
-    assert said["200"] == n and said["still open"] == 0, figures
-    assert rss - scene.idle["rss"] < 16 * MIB + n * 2048, figures
+    # All ask at once: what is above max-requests is refused, and stays connected.
+    assert said["200"] + said.get("503", 0) == n and said["still open"] == 0, figures
+    assert rss - scene.idle["rss"] < BASE + n * 2048, figures
 
 
 @pytest.mark.timeout(900)
@@ -304,12 +306,12 @@ def test_uploads_fill_the_disk(start_server, small_disk):
     scene.probe.served.wait(BOUND)
     reader.body = scene.probe.body
     reader.start()
-    crowd = scene.crowd("puts", 40 if LONG else 6, n=n, size=8 * MIB, keys=n)
+    crowd = scene.crowd("puts", 300, n=n, size=8 * MIB, keys=n, until=500 if LONG else 20)
     full = metrics(scene.server)["ingot_disk_full"]
     s3 = scene.server.client()
     gone = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket="crowd", Prefix="put"):
-        for o in page["Contents"]:
+        for o in page.get("Contents", []):
             s3.delete_object(Bucket="crowd", Key=o["Key"])
             gone += 1
     end = time.monotonic() + BOUND
@@ -321,5 +323,5 @@ def test_uploads_fill_the_disk(start_server, small_disk):
     crowd["reader"] = reader.finish()
     crowd["listed"] = gone
     assert full == 1 and crowd["507"] > 0 and set(crowd) & {"500", "silent"} == set(), crowd
-    assert crowd["200"] == gone and crowd["not done"] == n - gone, crowd
+    assert crowd["200"] <= gone <= crowd["200"] + crowd["not done"], crowd  # whose answer nobody waited for is there or not
     scene.finish(crowd, limit * MIB, writers=True)

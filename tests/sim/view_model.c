@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { MISS_OF = 8, STALL_OF = 64, STUCK_OF = 4, RESUMED_OF = 8, VIEWS_MAX = 256 };
+enum { MISS_OF = 8, STALL_OF = 64, LOOKS_OF = 8, STUCK_OF = 2, RESUMED_OF = 8, VIEWS_MAX = 256 };
 #define LITTLE_SPACE ((uint64_t)1 << 20)
 
 struct entry {
@@ -415,8 +415,7 @@ err view_write(struct view *v, struct view_batch *b)
         batch_clear(b);
         return ERR_IO;
     }
-    if (stalled && meets_full_disk(v)) return ERR_NO_SPACE;
-    if (v->stuck) return ERR_NO_SPACE;
+    if (v->stuck || (sim_random() % LOOKS_OF == 0 && meets_full_disk(v))) return ERR_NO_SPACE;
     v->stalls += stalled;
     if (stalled)
         rt_work("index-stall", write_all, &j);
