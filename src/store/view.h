@@ -42,14 +42,16 @@ void view_batch_free(struct view_batch *b);
 void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct str value);
 void view_batch_del(struct view_batch *b, struct str key);
 unsigned view_batch_count(const struct view_batch *b);
-/* Applies and clears the batch. A stall is waited for on a worker and counted. ERR_NO_SPACE leaves the batch
- * as it was, to be written again after view_resume. */
+/* Applies and clears the batch. A stall is waited for on a worker and counted. After an I/O error RocksDB is
+ * resumed and asked again, for some seconds at most. ERR_NO_SPACE leaves the batch as it was, to be written
+ * again after view_resume. */
 err view_write(struct view *v, struct view_batch *b);
 /* Has RocksDB met a full disk, so that it takes nothing more until view_resume says yes? Reads go on. */
 bool view_stuck(const struct view *v);
 bool view_resume(struct view *v); /* true: it writes again */
 
-/* Everything written so far is on disk on ERR_OK. */
+/* Everything written so far is on disk on ERR_OK. An I/O error that does not come again is mended, as above.
+ */
 err view_flush(struct view *v);
 uint64_t view_bytes(struct view *v); /* estimate of the live data on disk and in memory */
 struct view_stats {

@@ -1,13 +1,44 @@
-/* The one call of RocksDB that its C binding lacks. */
+/* The calls of RocksDB that its C binding lacks. */
 #include "store/view_resume.h"
 
 #include <cstdio>
+#include <memory>
 #include <rocksdb/db.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/options.h>
 
-/* As the binding has it: the handle begins with the database. */
+/* As the binding has them. */
 struct rocksdb_t {
     rocksdb::DB *rep;
 };
+struct rocksdb_options_t {
+    rocksdb::Options rep;
+};
+
+namespace
+{
+
+class Resumable : public rocksdb::EventListener
+{
+  public:
+    /* RocksDB calls an I/O error fatal and then refuses to resume. Of damaged files and of memory it is right
+     * to do so. */
+    void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status *s) override
+    {
+        using rocksdb::BackgroundErrorReason;
+        bool memory =
+            reason == BackgroundErrorReason::kMemTable || reason == BackgroundErrorReason::kWriteCallback;
+        if (!memory && s->IsIOError() && s->severity() == rocksdb::Status::Severity::kFatalError)
+            *s = rocksdb::Status(*s, rocksdb::Status::Severity::kHardError);
+    }
+};
+
+} // namespace
+
+void view_rocks_resumable(struct rocksdb_options_t *o)
+{
+    o->rep.listeners.push_back(std::make_shared<Resumable>());
+}
 
 bool view_rocks_resume(struct rocksdb_t *db, char why[256])
 {

@@ -12,6 +12,10 @@
 
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BATCH_INLINE   1024u /* larger batches are applied on a worker */
+/* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s … */
+#define MEND_TRIES   3u
+#define RESUME_TRIES 4u
+#define RESUME_NS    ((uint64_t)100000000)
 
 struct view {
     rocksdb_t *db;
@@ -97,6 +101,7 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_info_log_level(v->options, 3); /* errors */
     rocksdb_options_set_keep_log_file_num(v->options, 2);
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
+    view_rocks_resumable(v->options);
     set_table_options(v, o->cache);
     v->read_memory = rocksdb_readoptions_create();
     rocksdb_readoptions_set_read_tier(v->read_memory, 1);
@@ -267,6 +272,43 @@ err view_scan(struct view *v, const struct idx_range *r, bool cold, idx_scan_fn 
     return j.e;
 }
 
+/* ---- going on after an error ---- */
+
+struct resume_job {
+    struct view *v;
+    bool done;
+};
+
+static void resume(void *arg)
+{
+    struct resume_job *j = arg;
+    char why[256] = "";
+    j->done = view_rocks_resume(j->v->db, why);
+    if (j->done)
+        LOG_INFO("the index writes again");
+    else
+        LOG_DEBUG("the index cannot write yet", LF_Z("message", why));
+}
+
+static void resume_patiently(void *arg)
+{
+    struct resume_job *j = arg;
+    resume(j);
+    for (unsigned i = 0; i < RESUME_TRIES && !j->done; i++) {
+        sys->sleep_ns(RESUME_NS << i);
+        resume(j);
+    }
+}
+
+/* After an I/O error, which may not come again. What RocksDB could not write is still in memory, so it is
+ * written anew to other files; only when that fails again and again is the index given up. */
+static bool mend(struct view *v)
+{
+    struct resume_job j = {.v = v};
+    rt_work("index-mend", resume_patiently, &j);
+    return j.done;
+}
+
 /* ---- writing ---- */
 
 struct view_batch *view_batch_new(void)
@@ -315,7 +357,7 @@ static void write_and_wait(void *arg)
     rocksdb_write(j->v->db, j->v->write_wait, j->b->b, &j->msg);
 }
 
-err view_write(struct view *v, struct view_batch *b)
+static err write_once(struct view *v, struct view_batch *b)
 {
     struct write_job j = {.v = v, .b = b};
     if (view_batch_count(b) <= BATCH_INLINE) {
@@ -329,7 +371,13 @@ err view_write(struct view *v, struct view_batch *b)
     } else {
         rt_work("index-write", write_and_wait, &j);
     }
-    err e = take_error(v, j.msg, "write");
+    return take_error(v, j.msg, "write");
+}
+
+err view_write(struct view *v, struct view_batch *b)
+{
+    err e = write_once(v, b);
+    for (unsigned i = 0; i < MEND_TRIES && e == ERR_IO && mend(v); i++) e = write_once(v, b);
     if (v->purge && !e) purge_note(v->purge, &b->deleted);
     if (e == ERR_NO_SPACE) return e;
     rocksdb_writebatch_clear(b->b);
@@ -340,22 +388,6 @@ err view_write(struct view *v, struct view_batch *b)
 bool view_stuck(const struct view *v)
 {
     return atomic_load(&v->stuck);
-}
-
-struct resume_job {
-    struct view *v;
-    bool done;
-};
-
-static void resume(void *arg)
-{
-    struct resume_job *j = arg;
-    char why[256] = "";
-    j->done = view_rocks_resume(j->v->db, why);
-    if (j->done)
-        LOG_INFO("the index writes again");
-    else
-        LOG_DEBUG("the index cannot write yet", LF_Z("message", why));
 }
 
 bool view_resume(struct view *v)
@@ -380,11 +412,18 @@ static void flush_and_wait(void *arg)
     rocksdb_flushoptions_destroy(o);
 }
 
-err view_flush(struct view *v)
+static err flush_once(struct view *v)
 {
     struct flush_job j = {.v = v};
     rt_work("index-flush", flush_and_wait, &j);
     return take_error(v, j.msg, "flush");
+}
+
+err view_flush(struct view *v)
+{
+    err e = flush_once(v);
+    for (unsigned i = 0; i < MEND_TRIES && e == ERR_IO && mend(v); i++) e = flush_once(v);
+    return e;
 }
 
 uint64_t view_bytes(struct view *v)
