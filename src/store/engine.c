@@ -71,12 +71,13 @@ void engine_free(struct engine *e)
 
 /* ---- opening ---- */
 
+/* Or may exist: only "there is no such name" says that it does not. */
 static bool path_exists(const struct engine *e, const char *name)
 {
     char path[4096];
     struct stat st;
     snprintf(path, sizeof path, "%s/%s", e->dir, name);
-    return sys->stat(path, &st) == 0;
+    return sys->stat(path, &st) != -ENOENT;
 }
 
 /* Who we are: the superblock of this directory, or a new one for a directory that never was a store. */

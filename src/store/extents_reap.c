@@ -95,7 +95,10 @@ static err holds_sealed(struct ext_file *f, bool *yes)
     enum ext_step step = EXT_STEP_ZERO;
     err e = ext_walk_begin(&w, f);
     if (e) return e;
-    while (!e && step != EXT_STEP_END && step != EXT_STEP_SEALED) e = ext_walk_step(&w, &step);
+    while (!e && step != EXT_STEP_END && step != EXT_STEP_SEALED) {
+        e = ext_walk_step(&w, &step);
+        if (!e && step == EXT_STEP_ERROR) e = ERR_IO; /* not known: asked again another time */
+    }
     *yes = step == EXT_STEP_SEALED;
     ext_walk_end(&w);
     return e;

@@ -81,7 +81,9 @@ static err on_step(struct scan *s, enum ext_step step)
     struct ext_walk *w = &s->w;
     bool valid = step == EXT_STEP_SEALED || step == EXT_STEP_OPEN || step == EXT_STEP_END;
     uint64_t open_end = s->open_end;
-    if (valid || w->at >= open_end) end_open(s, step == EXT_STEP_END ? ext_align(w->size) : w->at);
+    /* What cannot be read may begin something valid: the claim reaches no further, rather than free that. */
+    if (valid || step == EXT_STEP_ERROR || w->at >= open_end)
+        end_open(s, step == EXT_STEP_END ? ext_align(w->size) : w->at);
     if (step == EXT_STEP_ZERO) {
         uint64_t from = w->at < open_end ? open_end : w->at;
         if (w->next > from) {
@@ -92,7 +94,8 @@ static err on_step(struct scan *s, enum ext_step step)
         return ERR_OK;
     }
     end_zeros(s);
-    if (step == EXT_STEP_JUNK && w->at >= open_end && !s->junk) {
+    bool junk = step == EXT_STEP_ERROR || (step == EXT_STEP_JUNK && w->at >= open_end);
+    if (junk && !s->junk) {
         on_bad(s, w->at);
         s->junk = true;
     }

@@ -115,9 +115,10 @@ err ext_walk_step(struct ext_walk *w, enum ext_step *step)
     w->next = w->at + EXT_ALIGN;
     *step = EXT_STEP_END;
     if (w->at >= w->size) return ERR_OK;
-    *step = EXT_STEP_JUNK;
+    *step = EXT_STEP_ERROR;
     const unsigned char *p = page(w, w->at);
     if (!p) return ERR_OK;
+    *step = EXT_STEP_JUNK;
     err e = ext_head_decode(p, w->f->number, w->f->seed, w->at, &w->head);
     if (e == ERR_UNSUPPORTED_FORMAT) return e;
     if (e == ERR_NOT_FOUND && all_zero(p)) {

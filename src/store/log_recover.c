@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "sys/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 struct identity {
@@ -40,7 +41,8 @@ err log_identity(const char *dir, uint8_t store_id[16], uint64_t *epoch)
     char path[LOG_PATH_MAX];
     struct identity i = {.dir = dir};
     snprintf(path, sizeof path, "%s/log", dir);
-    sys->list(path, learn, &i);
+    int rc = sys->list(path, learn, &i);
+    if (rc < 0 && rc != -ENOENT) return err_of_errno(-rc); /* what it did not list may be newer */
     if (!i.found) return ERR_NOT_FOUND;
     memcpy(store_id, i.store_id, 16);
     *epoch = i.epoch;

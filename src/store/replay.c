@@ -64,9 +64,15 @@ static err replay_record(void *arg, const struct log_record *r)
 
 /* ---- counts of extent files ---- */
 
+struct live_load {
+    struct engine *engine;
+    err e;
+};
+
 static enum idx_step live_entry(void *arg, struct str key, struct str value, uint64_t seq, struct str *seek)
 {
-    struct engine *e = arg;
+    struct live_load *l = arg;
+    struct engine *e = l->engine;
     (void)seq, (void)seek;
     if (key.n != 17 || value.n != 8) return IDX_NEXT;
     uint64_t file = get_be64(key.p + 9);
@@ -74,7 +80,10 @@ static enum idx_step live_entry(void *arg, struct str key, struct str value, uin
     if (file >= e->nlive) {
         size_t want = (size_t)file + 64;
         uint64_t *grown = realloc(e->live, want * sizeof *grown);
-        if (!grown) return IDX_STOP;
+        if (!grown) { /* no count is not a count of nothing */
+            l->e = ERR_NO_MEMORY;
+            return IDX_STOP;
+        }
         memset(grown + e->nlive, 0, (want - e->nlive) * sizeof *grown);
         e->live = grown;
         e->nlive = want;
@@ -87,7 +96,9 @@ err engine_load_live(struct engine *e)
 {
     char lo[INNER_KEY_MAX], hi[INNER_KEY_MAX];
     struct idx_range r = {inner_key(lo, INNER_FILE, 0), inner_key(hi, INNER_FILE + 1, 0), false};
-    return view_scan(e->view, &r, true, live_entry, e);
+    struct live_load l = {e, ERR_OK};
+    err scanned = view_scan(e->view, &r, true, live_entry, &l);
+    return scanned ? scanned : l.e;
 }
 
 static err tell_live(struct engine *e)
