@@ -12,4 +12,4 @@ torture-overload: $(BIN) $(VENV)/.done ## crowds of hostile clients: slow, half-
 	@INGOT_OVERLOAD=long INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/overload -s $(T)
 
 torture-faults: $(BIN) $(OUT)/tests/faults/iofault.so $(VENV)/.done ## every file call of every operation fails once, in every way
-	@INGOT_FAULT_RUNS=all INGOT_FAULT_COLLECTIONS=500 INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/faults/test_each_call.py -s --timeout=0
+	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) tests/faults/long.py

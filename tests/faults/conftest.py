@@ -1,5 +1,6 @@
 """The fixtures of the wire tests, and servers whose file system fails on demand."""
 
+import os
 import subprocess
 
 import pytest
@@ -8,6 +9,12 @@ from ingot import ROOT, VARIANT, Server
 from iofault import LIBRARY, Faults
 
 pytest_plugins = ["wire_fixtures"]
+
+
+def pytest_collection_modifyitems(items):
+    """INGOT_FAULT_PART=1/12: the second of twelve parts, that others may take the rest at the same time."""
+    part, parts = map(int, os.environ.get("INGOT_FAULT_PART", "0/1").split("/"))
+    items[:] = items[part::parts]
 
 
 @pytest.fixture(scope="session", autouse=True)

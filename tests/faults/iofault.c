@@ -54,7 +54,7 @@ struct control {
     _Atomic int32_t code;          /* errno of what fails; 0: short, EIO where nothing can be short */
     _Atomic uint32_t delay_ms;     /* of each call that counts */
     _Atomic uint64_t at;           /* MODE_ONCE: which one, from 0 */
-    _Atomic uint64_t calls, hits;
+    _Atomic uint64_t calls, hits, data_calls;
     char last[232]; /* the call that failed last, and its file */
 };
 
@@ -62,6 +62,7 @@ static struct control *control;
 static char dir[PATH_MAX];
 static size_t dir_len;
 static _Atomic unsigned char owner_of[FDS]; /* enum who; 0: not below dir */
+static _Atomic bool sought[FDS];            /* for data, once */
 
 #define REAL(name)                                                                                           \
     static __typeof__(name) *real;                                                                           \
@@ -117,6 +118,7 @@ static int verdict(const char *call, enum class class, unsigned who, const char 
     uint32_t mode = atomic_load(&control->mode);
     if (!(atomic_load(&control->classes) & class) || !(atomic_load(&control->who) & who)) return SUCCEED;
     uint64_t number = atomic_fetch_add(&control->calls, 1);
+    if (class & (READ | WRITE)) atomic_fetch_add(&control->data_calls, 1);
     uint32_t delay = atomic_load(&control->delay_ms);
     if (delay) usleep(delay * 1000);
     bool fails = mode == MODE_ALL || (mode == MODE_FULL && grows) ||
@@ -129,10 +131,18 @@ static int verdict(const char *call, enum class class, unsigned who, const char 
     return code ? code : -1;
 }
 
+static void own(int fd, unsigned who)
+{
+    if (fd < 0 || fd >= FDS) return;
+    atomic_store(&owner_of[fd], (unsigned char)who);
+    atomic_store(&sought[fd], false);
+}
+
 static bool beyond_end(int fd, uint64_t end)
 {
+    REAL(fstat);
     struct stat st;
-    return fstat(fd, &st) == 0 && (uint64_t)st.st_size < end;
+    return real(fd, &st) == 0 && (uint64_t)st.st_size < end;
 }
 
 /* Fail with this verdict; a short one where nothing can be short is EIO. */
@@ -166,10 +176,10 @@ EXPORT int open(const char *path, int flags, ...)
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
     va_end(ap);
     unsigned who = who_of_path(path);
-    bool creates = who && (flags & O_CREAT) && access(path, F_OK) != 0;
+    bool creates = who && (flags & O_CREAT) && faccessat(AT_FDCWD, path, F_OK, 0) != 0;
     PASS_OR_FAIL(verdict("open", OPEN, who, path, -1, creates));
     int fd = real(path, flags, mode);
-    if (fd >= 0 && fd < FDS) atomic_store(&owner_of[fd], (unsigned char)who);
+    own(fd, who);
     return fd;
 }
 
@@ -177,21 +187,45 @@ EXPORT FILE *fopen(const char *path, const char *how)
 {
     REAL(fopen);
     if (verdict("fopen", OPEN, who_of_path(path), path, -1, false)) return failed(EIO), NULL;
-    return real(path, how);
+    FILE *f = real(path, how);
+    if (f) own(fileno(f), who_of_path(path));
+    return f;
 }
 
 EXPORT DIR *opendir(const char *path)
 {
     REAL(opendir);
     int v = verdict("opendir", OPEN, who_of_path(path), path, -1, false);
-    return v ? (failed(v), NULL) : real(path);
+    if (v) return failed(v), NULL;
+    DIR *d = real(path);
+    if (d) own(dirfd(d), who_of_path(path));
+    return d;
+}
+
+/* libc asks the kernel at the first entry and again when its buffer is empty: these two can fail. */
+EXPORT struct dirent *readdir(DIR *d)
+{
+    REAL(readdir);
+    bool first = telldir(d) == 0;
+    struct dirent *e = first ? NULL : real(d);
+    if (e) return e;
+    int v = verdict("readdir", READ, who_of_fd(dirfd(d)), NULL, dirfd(d), false);
+    if (v) return failed(v), NULL;
+    return first ? real(d) : NULL;
+}
+
+EXPORT int closedir(DIR *d)
+{
+    REAL(closedir);
+    own(dirfd(d), 0);
+    return real(d);
 }
 
 EXPORT int close(int fd)
 {
     REAL(close);
     int v = verdict("close", CLOSE, who_of_fd(fd), NULL, fd, false);
-    if (fd >= 0 && fd < FDS) atomic_store(&owner_of[fd], 0);
+    own(fd, 0);
     int rc = real(fd);
     return v ? failed(v) : rc;
 }
@@ -199,8 +233,7 @@ EXPORT int close(int fd)
 EXPORT int fclose(FILE *f)
 {
     REAL(fclose);
-    int fd = fileno(f);
-    if (fd >= 0 && fd < FDS) atomic_store(&owner_of[fd], 0);
+    own(fileno(f), 0);
     return real(f);
 }
 
@@ -318,10 +351,14 @@ EXPORT int sync_file_range(int fd, off64_t off, off64_t n, unsigned flags)
     return real(fd, off, n, flags);
 }
 
+/* A walk over a file may seek for each of thousands of pages of zeros, and takes an error for "no hole here":
+ * one that fails for each time the file is open is all there is to see. */
 EXPORT off_t lseek(int fd, off_t off, int whence)
 {
     REAL(lseek);
-    if (whence == SEEK_DATA) PASS_OR_FAIL(verdict("lseek", STAT, who_of_fd(fd), NULL, fd, false));
+    unsigned who = whence == SEEK_DATA ? who_of_fd(fd) : 0;
+    if (who && !atomic_exchange(&sought[fd], true))
+        PASS_OR_FAIL(verdict("lseek", STAT, who, NULL, fd, false));
     return real(fd, off, whence);
 }
 
@@ -360,6 +397,21 @@ EXPORT int stat(const char *restrict path, struct stat *restrict st)
     REAL(stat);
     PASS_OR_FAIL(verdict("stat", STAT, who_of_path(path), path, -1, false));
     return real(path, st);
+}
+
+EXPORT int fstat(int fd, struct stat *st)
+{
+    REAL(fstat);
+    PASS_OR_FAIL(verdict("fstat", STAT, who_of_fd(fd), NULL, fd, false));
+    return real(fd, st);
+}
+
+/* No other error of a disk comes out of it, and RocksDB asserts that none does. */
+EXPORT int access(const char *path, int how)
+{
+    REAL(access);
+    PASS_OR_FAIL(verdict("access", STAT, who_of_path(path), path, -1, false) ? EIO : SUCCEED);
+    return real(path, how);
 }
 
 EXPORT int statvfs(const char *restrict path, struct statvfs *restrict out)

@@ -15,10 +15,11 @@ EVERY = (1 << 9) - 1
 OURS, INDEX = 1, 2
 SHORT = 0
 KINDS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EINTR": errno.EINTR, "short": SHORT}
+CLASSES = {kind: READ | WRITE if kind == "short" else EVERY for kind in KINDS}  # what cannot be short fails with EIO: said already
 
 FIELDS = {"mode": (4, "<I"), "classes": (8, "<I"), "who": (12, "<I"), "code": (16, "<i"), "delay_ms": (20, "<I"),
-          "at": (24, "<Q"), "calls": (32, "<Q"), "hits": (40, "<Q")}
-SIZE, LAST = 280, 48
+          "at": (24, "<Q"), "calls": (32, "<Q"), "hits": (40, "<Q"), "data_calls": (48, "<Q")}
+SIZE, LAST = 288, 56
 
 
 class Faults:
@@ -44,6 +45,11 @@ class Faults:
         return self._get("calls")
 
     @property
+    def data_calls(self):
+        """Of calls, those that move bytes."""
+        return self._get("data_calls")
+
+    @property
     def hits(self):
         return self._get("hits")
 
@@ -54,7 +60,7 @@ class Faults:
     def _arm(self, mode, classes, who, code=0, at=0, delay_ms=0):
         self._set("mode", OFF)
         for name, value in (("classes", classes), ("who", who), ("code", code), ("at", at), ("delay_ms", delay_ms),
-                            ("calls", 0), ("hits", 0)):
+                            ("calls", 0), ("hits", 0), ("data_calls", 0)):
             self._set(name, value)
         self.map[LAST:SIZE] = bytes(SIZE - LAST)
         self._set("mode", mode)

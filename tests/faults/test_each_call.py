@@ -6,10 +6,13 @@ a restart; the server is alive, or takes no more writes and says so in one line,
 
 A write whose flush failed is answered with an error, is not visible, and is there or not after the restart (docs/architecture.md).
 
-INGOT_FAULT_RUNS: failures tried of each scenario (make test: a few, drawn by a seed), or "all": every call, every kind."""
+INGOT_FAULT_RUNS: failures tried of each scenario (make test: a few, drawn by a seed), or "all": every call, every kind.
+INGOT_FAULT_FIGURES: a file to which each test adds its figures, for long.py to sum up."""
 
+import collections
 import http.client
 import itertools
+import json
 import os
 import random
 import re
@@ -19,14 +22,14 @@ import pytest
 import requests
 
 from ingot import ROOT, Server, run_ingot
-from iofault import EVERY, INDEX, KINDS, OURS, Faults
+from iofault import CLASSES, INDEX, KINDS, OURS, Faults
 from operations import LARGE, SCENARIOS, SMALL, bucket, must, put, shape, shape_of_reply, snapshot
 from rawsign import Raw
 
 RUNS = os.environ.get("INGOT_FAULT_RUNS", "1")
 ALL = RUNS == "all"
 SEED = int(os.environ.get("INGOT_FAULT_SEED", "20261123"))
-COLLECTIONS = int(os.environ.get("INGOT_FAULT_COLLECTIONS", "2"))
+FIGURES = os.environ.get("INGOT_FAULT_FIGURES")
 PATIENCE = 90
 FULL = "out of disk: reads go on, writes are refused\n"
 FAILED = "the disk refused a write or flush: reads go on, writes have stopped until a restart\n"
@@ -43,8 +46,10 @@ class Harness:
         self.server.env.update(self.faults.environment)
         self.must_show = {}  # bucket → its snapshot
         self.numbers = itertools.count()
+        self.scenarios = 0
         self.history = []  # what failed in which run, for whoever has to find out
-        self.runs = self.injected = self.restarts = self.answered_error = self.most_calls = 0
+        self.injected = collections.Counter()  # by kind
+        self.runs = self.restarts = self.stopped = self.answered_error = self.most_calls = 0
         self.server.start()
         self.canaries()
 
@@ -76,7 +81,8 @@ class Harness:
         code = self.server.wait(PATIENCE)
         assert code == (1 if failed else 0), (code, self.server.output()[-3000:])
         if failed:
-            assert self.server.output().count("the store has failed and takes no more writes") >= 1
+            self.stopped += 1
+            assert self.server.output().count("the store has failed and takes no more writes") == self.stopped
         self.server.check_output()
         self.server.start(timeout=PATIENCE)
         self.restarts += 1
@@ -94,9 +100,43 @@ class Harness:
         done = run_ingot("check", f"--data={self.server.data}", "--deep", timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr + "\n".join(self.history)
 
-    def figures(self, what):
-        print(f"\n{what}: {self.runs} runs, {self.injected} failures injected, at most {self.most_calls} calls in one run, "
-              f"{self.answered_error} answered with an error, {self.restarts} restarts, bad=0")
+    def counted(self):
+        """kind → how many of the calls since faults.count() can fail so."""
+        data, calls = self.faults.data_calls, self.faults.calls
+        self.faults.off()
+        self.most_calls = max(self.most_calls, calls)
+        return {kind: data if kind == "short" else calls for kind in KINDS}
+
+    def ran(self, kind):
+        """A run is over: note whether its call came, and let no more fail."""
+        hit = self.faults.hits > 0
+        self.faults.off()
+        self.runs += 1
+        self.injected[kind] += hit
+        return hit
+
+    def figures(self, what, scenarios=1):
+        numbers = {"scenarios": scenarios, "runs": self.runs, **{kind: self.injected[kind] for kind in KINDS},
+                   "answered with an error": self.answered_error, "stopped for writes": self.stopped,
+                   "restarts": self.restarts, "bad": 0}
+        print(f"\n{what}: {json.dumps(numbers)}, at most {self.most_calls} calls in one run")
+        if FIGURES:
+            with open(FIGURES, "a") as f:
+                f.write(json.dumps({"what": what, **numbers}) + "\n")
+
+
+def try_some(rng, calls, n, run, kinds=KINDS):
+    """run(k, kind) says whether the k-th call came; calls: kind → how many came unharmed. All: that differs from run to run, so
+    on until one does not."""
+    if not ALL:
+        pairs = [(k, kind) for kind in kinds for k in range(calls[kind])]
+        for k, kind in rng.sample(pairs, min(n, len(pairs))):
+            run(k, kind)
+        return
+    for kind in kinds:
+        k = 0
+        while run(k, kind) or k + 1 < calls[kind]:
+            k += 1
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +145,7 @@ def harness():
     try:
         yield h
         h.end()
-        h.figures(f"each call, {len(SCENARIOS)} scenarios of {len({op for op, _ in SCENARIOS})} operations")
+        h.figures("operations", h.scenarios)
     finally:
         if ALL:  # for whoever has to find out
             print("\n".join(line for line in h.server.output().splitlines() if '"level":"error"' in line))
@@ -140,14 +180,11 @@ def fail_once(h, scenario, k, kind, want_reply, want_shape, cold):
         h.restart()
     raw = h.raw()
     who = f"{scenario} call {k} {kind}{' cold' if cold else ''}"
-    h.faults.fail_once(k, KINDS[kind])
+    h.faults.fail_once(k, KINDS[kind], CLASSES[kind])
     reply = asked(call, raw, b, made)
     wait_for_the_rest(h.faults, 0.1)
-    hit, last = h.faults.hits > 0, h.faults.last
-    h.faults.off()
-    who += f" ({last})"
-    h.runs += 1
-    h.injected += hit
+    who += f" ({h.faults.last})"
+    hit = h.ran(kind)
     h.history.append(f"{b} {who}")
     assert h.server.process.poll() is None, f"{who}: the server left\n{h.server.output()[-3000:]}"
     state = h.settle()
@@ -179,11 +216,9 @@ def count_calls(h, scenario, cold):
     reply = call(h.raw(), b, made)
     assert reply.status < 300, reply
     time.sleep(0.1)
-    calls = h.faults.calls
-    h.faults.off()
+    calls = h.counted()
     seen = snapshot(h.raw(), b)
     h.must_show[b] = seen
-    h.most_calls = max(h.most_calls, calls)
     return calls, shape_of_reply(reply, b), shape(seen)
 
 
@@ -192,28 +227,26 @@ def test_every_operation_of_the_table_is_here():
     assert {op for op, _ in SCENARIOS} == set(rows)
 
 
-@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=" ".join)
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 def test_each_call_of_an_operation_fails_once(harness, scenario, cold):
     if not ALL and cold and (SEED + list(SCENARIOS).index(scenario)) % 6:
         return  # a start for each run: the short form takes every sixth
     rng = random.Random(f"{SEED} {scenario} {cold}")
     calls, want_reply, want_shape = count_calls(harness, scenario, cold)
-    pairs = [(k, kind) for k in range(calls) for kind in KINDS]
-    if not ALL:
-        pairs = rng.sample(pairs, min(len(pairs), 1 if cold else int(RUNS)))
-    for k, kind in pairs:
-        fail_once(harness, scenario, k, kind, want_reply, want_shape, cold)
-    if ALL:  # how many calls it makes differs from run to run: on until none comes
-        k = calls
-        while k < calls + 20 and fail_once(harness, scenario, k, "EIO", want_reply, want_shape, cold):
-            k += 1
+    harness.scenarios += 1
+    try_some(rng, calls, 1 if ALL or cold else int(RUNS),
+             lambda k, kind: fail_once(harness, scenario, k, kind, want_reply, want_shape, cold))
+    if ALL:
         harness.restart()
         harness.verify_all()
         harness.must_show = {"canary": harness.must_show["canary"]}
 
 
 # ---- start, stop, collection ----
+
+EACH_KIND = [[kind] for kind in KINDS] if ALL else [list(KINDS)]  # the long form takes them apart, to be run side by side
+
 
 @pytest.fixture
 def lone():
@@ -228,126 +261,183 @@ def lone():
         h.server.remove()
 
 
-def some(pairs, rng, n):
-    return pairs if ALL else rng.sample(pairs, min(n, len(pairs)))
-
-
 def start_refused_in_one_line(server, said_before):
     assert server.wait(PATIENCE) == 3, server.output()[-3000:]
     lines = [line for line in server.output()[said_before:].splitlines() if line.startswith("ingot: ")]
     assert len(lines) == 1, server.output()[said_before:]
 
 
+def go_down(h, how):
+    """Stopped in order, or killed with commits to be replayed."""
+    if how == "stop":
+        h.server.stop()
+        return
+    raw = h.raw()
+    for n, body in enumerate((SMALL, LARGE)):
+        put(raw, f"/canary/again{n}", body)
+    h.must_show["canary"] = snapshot(raw, "canary")
+    h.server.kill()
+
+
+def start_with_failure(h, end, k, kind):
+    go_down(h, end)
+    said = len(h.server.output())
+    h.faults.fail_once(k, KINDS[kind], CLASSES[kind])
+    try:
+        h.server.start(timeout=PATIENCE)
+        wait_for_the_rest(h.faults, 0.1)
+    except RuntimeError as e:
+        assert "the server left with 3" in str(e), f"call {k} {kind} ({h.faults.last}): {str(e)[-3000:]}"
+    who = f"start after a {end}, call {k} {kind} ({h.faults.last})"
+    hit = h.ran(kind)
+    h.history.append(who)
+    if h.server.process.poll() is not None:
+        start_refused_in_one_line(h.server, said)
+        h.answered_error += 1
+        h.server.start(timeout=PATIENCE)
+    if h.settle() == FAILED:
+        h.restart()
+    try:
+        h.verify_all()
+    except AssertionError as e:
+        raise AssertionError(f"{who}: {e}\n{h.server.output()[said:]}") from e
+    return hit
+
+
+@pytest.mark.parametrize("kinds", EACH_KIND, ids=" ".join)
 @pytest.mark.parametrize("end", ["stop", "kill"])
-def test_each_call_of_the_start_fails_once(lone, end):
-    """After a stop in order, and after a kill with commits to be replayed."""
+def test_each_call_of_the_start_fails_once(lone, end, kinds):
     h = lone()
-    rng = random.Random(f"{SEED} {end}")
-
-    def down():
-        if end == "kill":
-            raw = h.raw()
-            for n, body in enumerate((SMALL, LARGE)):
-                put(raw, f"/canary/again{n}", body)
-            h.must_show["canary"] = snapshot(raw, "canary")
-            h.server.kill()
-        else:
-            h.server.stop()
-
-    down()
+    go_down(h, end)
     h.faults.count()
     h.server.start()
-    h.most_calls = calls = h.faults.calls
-    for k, kind in some([(k, kind) for k in range(calls) for kind in KINDS], rng, 3):
-        h.faults.off()
-        down()
-        said = len(h.server.output())
-        h.faults.fail_once(k, KINDS[kind])
-        try:
-            h.server.start(timeout=PATIENCE)
-        except RuntimeError as e:
-            assert "the server left with 3" in str(e), f"call {k} {kind} ({h.faults.last}): {str(e)[-3000:]}"
-        h.runs += 1
-        h.injected += h.faults.hits
-        h.faults.off()
-        if h.server.process.poll() is not None:
-            start_refused_in_one_line(h.server, said)
-            h.answered_error += 1
-            h.server.start(timeout=PATIENCE)
-        if h.settle() == FAILED:
-            h.restart()
-        h.verify_all()
+    rng = random.Random(f"{SEED} {end}")
+    try_some(rng, h.counted(), 3, lambda k, kind: start_with_failure(h, end, k, kind), kinds)
     h.end()
     h.figures(f"start after a {end}")
 
 
-def test_each_call_of_the_stop_fails_once(lone):
+def stop_with_failure(h, k, kind):
+    put(h.raw(), "/canary/again", LARGE)
+    h.must_show["canary"] = snapshot(h.raw(), "canary")
+    h.faults.fail_once(k, KINDS[kind], CLASSES[kind])
+    h.server.signal(15)
+    code = h.server.wait(PATIENCE)
+    who = f"stop, call {k} {kind} ({h.faults.last})"
+    hit = h.ran(kind)
+    h.history.append(who)
+    assert code in (0, 1), f"{who}: left with {code}\n{h.server.output()[-3000:]}"
+    h.answered_error += code == 1
+    h.server.start(timeout=PATIENCE)
+    h.verify_all()
+    return hit
+
+
+@pytest.mark.parametrize("kinds", EACH_KIND, ids=" ".join)
+def test_each_call_of_the_stop_fails_once(lone, kinds):
     h = lone()
-    rng = random.Random(f"{SEED} stop")
     h.faults.count()
     h.server.stop()
-    h.most_calls = calls = h.faults.calls
+    calls = h.counted()
     h.server.start()
-    for k, kind in some([(k, kind) for k in range(calls + 3) for kind in KINDS], rng, 4):
-        put(h.raw(), "/canary/again", LARGE)
-        h.must_show["canary"] = snapshot(h.raw(), "canary")
-        h.faults.fail_once(k, KINDS[kind])
-        h.server.signal(15)
-        code = h.server.wait(PATIENCE)
-        h.runs += 1
-        h.injected += h.faults.hits
-        last = h.faults.last
-        h.faults.off()
-        assert code in (0, 1), (k, kind, last, h.server.output()[-3000:])
-        h.server.start(timeout=PATIENCE)
-        h.verify_all()
+    try_some(random.Random(f"{SEED} stop"), calls, 4, lambda k, kind: stop_with_failure(h, k, kind), kinds)
     h.end()
     h.figures("stop")
 
 
-def collected(h):
-    page = requests.get(h.server.endpoint + "/-/metrics", timeout=60).text
-    return float(re.search(r"^ingot_log_segments_collected_total (\S+)$", page, re.M).group(1))
+class Collecting:
+    """Bodies are overwritten, deleted and kept until the oldest segments of the log are collected: the index's flush and
+    compaction, moves, archive, holes, names."""
 
+    SIZES = (300, 40_000, 200_000)
+    SEGMENTS, FULL = 4, 12 << 20  # collected when the log grows beyond three quarters, down to a half
 
-def test_some_call_of_the_logs_collection_fails_once(lone):
-    """Bodies are overwritten, deleted and kept until the oldest segment is collected: moves, archive, the index's flush,
-    holes, names. Which call of these fails is drawn."""
-    h = lone(log_size="16MiB", inline_max="1MiB")
-    rng = random.Random(f"{SEED} collection")
-    body = bytes(900_000)
-    objects = {}
-    for _ in range(COLLECTIONS):
-        was, k, kind = collected(h), rng.randrange(90), rng.choice(list(KINDS))
-        h.faults.fail_once(k, KINDS[kind], classes=EVERY, who=rng.choice([OURS | INDEX, OURS, INDEX]))
-        raw = h.raw()
-        for n in range(60):
-            key = f"k{rng.randrange(12)}"
-            new = f"{n}".encode() + body[:rng.choice([300, 40_000, 900_000])]
-            try:
-                reply = raw.call("PUT", f"/canary/{key}", body=new)
-            except (http.client.HTTPException, ConnectionError):
-                reply = None
-            assert h.server.process.poll() is None, f"{k} {kind} {h.faults.last}: {h.server.output()[-3000:]}"
-            if reply and reply.status == 200:
-                objects[key] = {new}
-            else:
-                assert h.faults.hits and (reply is None or reply.status in ERRORS), f"{k} {kind} {h.faults.last}: {reply}"
-                objects.setdefault(key, {None}).add(new)
-                if h.settle() == FAILED:
-                    break
-            if collected(h) > was and h.faults.hits:
+    def __init__(self, h, who):
+        self.h, self.who, self.objects, self.rng = h, who, {}, random.Random(f"{SEED} collection {who}")
+        self.n = 0
+
+    def metric(self, name):
+        page = requests.get(self.h.server.endpoint + "/-/metrics", timeout=60).text
+        return float(re.search(rf"^{name} (\S+)$", page, re.M).group(1))
+
+    def collected(self):
+        return self.metric("ingot_log_segments_collected_total")
+
+    def write(self, raw):
+        """One PUT or DELETE. Whether it was done."""
+        self.n += 1
+        key = f"k{self.rng.randrange(12)}"
+        new = None if self.rng.random() < 0.1 else f"{self.n}".encode() + bytes(self.rng.choice(self.SIZES))
+        try:
+            reply = raw.call("PUT", f"/canary/{key}", body=new) if new else raw.call("DELETE", f"/canary/{key}")
+        except (http.client.HTTPException, ConnectionError):
+            reply = None
+        if reply and reply.status < 300:
+            self.objects[key] = {new}
+            return True
+        assert self.h.faults.hits and (reply is None or reply.status in ERRORS), f"{self.h.history[-1:]}: {reply}"
+        self.h.answered_error += 1
+        self.objects.setdefault(key, {None}).add(new)
+        return False
+
+    def until_full(self):
+        raw = self.h.raw()
+        while self.metric("ingot_log_bytes") < self.FULL - 2 * max(self.SIZES):
+            self.write(raw)
+
+    def once(self):
+        """Until segments were collected; no further when the store has stopped, or not much when a call failed."""
+        was, raw, more = self.collected(), self.h.raw(), 12
+        while self.collected() < was + self.SEGMENTS and more:
+            done = self.write(raw)
+            assert self.h.server.process.poll() is None, self.h.server.output()[-3000:]
+            more -= self.h.faults.hits > 0
+            if not done and self.h.settle() == FAILED:
                 break
-        h.runs += 1
-        h.injected += h.faults.hits
-        h.faults.off()
-        if h.settle() == FAILED or rng.random() < 0.3:
-            h.restart()
-        for key, allowed in objects.items():
-            reply = h.raw().call("GET", f"/canary/{key}")
+
+    def verify(self, who, last):
+        """last: what is seen now stays. What a failed write of the log left is seen after the restart only."""
+        for key, allowed in self.objects.items():
+            reply = self.h.raw().call("GET", f"/canary/{key}")
             seen = None if reply.status == 404 else must(reply).body
-            assert seen in allowed, f"{k} {kind}: {key} is none of what it may be"
-            objects[key] = {seen}
-        h.must_show["canary"] = snapshot(h.raw(), "canary")
+            assert seen in allowed, f"{who}: {key} is none of what it may be"
+            if last:
+                self.objects[key] = {seen}
+
+    def goes_on(self):
+        """The same process collects again, by itself."""
+        was, raw, deadline = self.collected(), self.h.raw(), time.monotonic() + PATIENCE
+        while self.collected() == was:
+            assert time.monotonic() < deadline, self.h.server.output()[-3000:]
+            assert self.write(raw), self.h.server.output()[-3000:]
+
+    def with_failure(self, k, kind):
+        h = self.h
+        self.until_full()
+        h.faults.fail_once(k, KINDS[kind], CLASSES[kind], self.who)
+        self.once()
+        who = f"collection, call {k} {kind} ({h.faults.last})"
+        hit = h.ran(kind)
+        h.history.append(who)
+        failed = h.settle() == FAILED
+        self.verify(who, last=not failed)
+        if not failed and k % 20 == 0:
+            self.goes_on()
+        elif hit:  # a collection that failed is tried again after some seconds only
+            h.restart()
+            self.verify(who, last=True)
+        return hit
+
+
+@pytest.mark.parametrize("kinds", EACH_KIND, ids=" ".join)
+@pytest.mark.parametrize("who", [OURS, INDEX], ids=["ours", "index"])
+def test_each_call_of_the_logs_collection_fails_once(lone, who, kinds):
+    h = lone(log_size="16MiB", log_segment_size="1MiB", inline_max="256KiB")
+    c = Collecting(h, who)
+    c.until_full()
+    h.faults.count(who=who)
+    c.once()
+    try_some(random.Random(f"{SEED} collection"), h.counted(), 1, c.with_failure, kinds)
+    h.must_show["canary"] = snapshot(h.raw(), "canary")
     h.end()
-    h.figures("collection")
+    h.figures("collection, our calls" if who == OURS else "collection, RocksDB's calls")

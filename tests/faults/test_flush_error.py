@@ -10,7 +10,7 @@ import botocore.exceptions
 import pytest
 
 from ingot import run_ingot
-from iofault import INDEX, OURS, SYNC, WRITE
+from iofault import INDEX, NAME, OPEN, OURS, SYNC, WRITE
 from test_full_disk import BUCKET, PATIENCE, Model, check_deep, eventually, fill_some, metric, ready
 
 NOT_READY = "the disk refused a write or flush: reads go on, writes have stopped until a restart\n"
@@ -124,6 +124,30 @@ def test_the_index_cannot_be_flushed(faulty_server):
     s.start()
     model.verify()
     assert model.put("after", 1000)
+    s.stop()
+    check_deep(s)
+
+
+def test_an_error_of_the_index_that_does_not_come_again_stops_nothing(faulty_server):
+    s = faulty_server(log_size="16MiB", log_segment_size="1MiB", inline_max="256KiB")
+    model = fill_some(s)
+    n = 0
+    # The flush, the write, the making of a table or of the manifest, the name of a new one.
+    for classes, at in ((SYNC, 0), (SYNC, 1), (WRITE, 0), (WRITE, 1), (OPEN, 0), (NAME, 0)):
+        s.faults.fail_once(at, errno.EIO, classes, INDEX)
+        was = metric(s, "ingot_log_segments_collected_total")
+        deadline = time.monotonic() + PATIENCE
+        # Each segment that is collected has the index flushed; every fourth time it compacts.
+        while not s.faults.hits or metric(s, "ingot_log_segments_collected_total") < was + 2:
+            assert model.put(f"k{n % 4}", 200000)
+            n += 1
+            assert time.monotonic() < deadline, s.output()[-4000:]
+        assert ready(s) == (200, "ready\n") and not failed_lines(s)
+    assert '"msg":"the index writes again"' in s.output()
+    model.verify()
+    s.stop()
+    s.start()
+    model.verify()
     s.stop()
     check_deep(s)
 
