@@ -16,7 +16,7 @@
 #define RETRY_NS     (5 * RT_MS)
 #define FAIR_ROUNDS  16           /* pipelined requests served before others get a turn */
 #define NEW_GRACE_NS (1 * RT_SEC) /* a drain waits so long for the first request of a new connection */
-#define SWEEP_TURN   128          /* connections a drain looks at before others get a turn */
+#define SWEEP_TURN   32           /* connections a drain looks at before others get a turn */
 
 static void on_ready(void *arg, enum rt_idle_event ev);
 

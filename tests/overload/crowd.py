@@ -124,6 +124,9 @@ def idle(o):
                 tally(figures, c)
                 c.close()
         clients = still
+        if not figures["told"] and all(c.status() for c in clients):
+            print("all were answered", flush=True)
+            figures["told"] = 1
         time.sleep(0.1)
     figures["still open"] = len(clients)
     return figures
