@@ -26,23 +26,27 @@ static const uint32_t md5_table[64] = {
     STEP(f, d, a, b, c, w1, (i) + 1, s1)                                                                     \
     STEP(f, c, d, a, b, w2, (i) + 2, s2)                                                                     \
     STEP(f, b, c, d, a, w3, (i) + 3, s3)
-#define ROUNDS(STEP)                                                                                         \
+#define ROUND_1(STEP)                                                                                        \
     FOUR(STEP, F, 0, 0, 1, 2, 3, 7, 12, 17, 22)                                                              \
     FOUR(STEP, F, 4, 4, 5, 6, 7, 7, 12, 17, 22)                                                              \
     FOUR(STEP, F, 8, 8, 9, 10, 11, 7, 12, 17, 22)                                                            \
-    FOUR(STEP, F, 12, 12, 13, 14, 15, 7, 12, 17, 22)                                                         \
+    FOUR(STEP, F, 12, 12, 13, 14, 15, 7, 12, 17, 22)
+#define ROUND_2(STEP)                                                                                        \
     FOUR(STEP, G, 16, 1, 6, 11, 0, 5, 9, 14, 20)                                                             \
     FOUR(STEP, G, 20, 5, 10, 15, 4, 5, 9, 14, 20)                                                            \
     FOUR(STEP, G, 24, 9, 14, 3, 8, 5, 9, 14, 20)                                                             \
-    FOUR(STEP, G, 28, 13, 2, 7, 12, 5, 9, 14, 20)                                                            \
+    FOUR(STEP, G, 28, 13, 2, 7, 12, 5, 9, 14, 20)
+#define ROUND_3(STEP)                                                                                        \
     FOUR(STEP, H, 32, 5, 8, 11, 14, 4, 11, 16, 23)                                                           \
     FOUR(STEP, H, 36, 1, 4, 7, 10, 4, 11, 16, 23)                                                            \
     FOUR(STEP, H, 40, 13, 0, 3, 6, 4, 11, 16, 23)                                                            \
-    FOUR(STEP, H, 44, 9, 12, 15, 2, 4, 11, 16, 23)                                                           \
+    FOUR(STEP, H, 44, 9, 12, 15, 2, 4, 11, 16, 23)
+#define ROUND_4(STEP)                                                                                        \
     FOUR(STEP, I, 48, 0, 7, 14, 5, 6, 10, 15, 21)                                                            \
     FOUR(STEP, I, 52, 12, 3, 10, 1, 6, 10, 15, 21)                                                           \
     FOUR(STEP, I, 56, 8, 15, 6, 13, 6, 10, 15, 21)                                                           \
     FOUR(STEP, I, 60, 4, 11, 2, 9, 6, 10, 15, 21)
+#define ROUNDS(STEP) ROUND_1(STEP) ROUND_2(STEP) ROUND_3(STEP) ROUND_4(STEP)
 
 /* ---- one message ---- */
 
@@ -160,49 +164,84 @@ static void pair_blocks(uint32_t x[4], const uint8_t *p, uint32_t y[4], const ui
 
 #define WIDE __attribute__((target("avx2")))
 
-#define VEC_ADD(x, y)     _mm256_add_epi32(x, y)
-#define VEC_XOR(x, y)     _mm256_xor_si256(x, y)
-#define VEC_F(a, b, c, d) VEC_ADD(a, VEC_XOR(_mm256_and_si256(VEC_XOR(c, d), b), d))
-#define VEC_G(a, b, c, d) VEC_ADD(VEC_ADD(a, _mm256_andnot_si256(d, c)), _mm256_and_si256(d, b))
-#define VEC_H(a, b, c, d) VEC_ADD(a, VEC_XOR(b, VEC_XOR(c, d)))
-#define VEC_I(a, b, c, d) VEC_ADD(a, VEC_XOR(c, _mm256_or_si256(b, VEC_XOR(d, ones))))
-#define VEC_STEP(f, a, b, c, d, i_word, i, s)                                                                \
-    a = VEC_##f(VEC_ADD(a, VEC_ADD(w[i_word], _mm256_set1_epi32((int)md5_table[i]))), b, c, d);              \
-    a = VEC_ADD(_mm256_or_si256(_mm256_slli_epi32(a, s), _mm256_srli_epi32(a, 32 - (s))), b);
+#define VEC_ADD(x, y) _mm256_add_epi32(x, y)
+#define VEC_XOR(x, y) _mm256_xor_si256(x, y)
+/* The compiler, free to regroup sums, would make the longest chain longer: what stands here is added first.
+ */
+#define FIRST(x) __asm__("" : "+x"(x))
+
+/* What waits for b comes last. */
+#define VEC_F(a, b, c, d) a = VEC_ADD(a, VEC_XOR(_mm256_and_si256(VEC_XOR(c, d), b), d));
+#define VEC_G(a, b, c, d)                                                                                    \
+    a = VEC_ADD(a, _mm256_andnot_si256(d, c));                                                               \
+    FIRST(a);                                                                                                \
+    a = VEC_ADD(a, _mm256_and_si256(d, b));
+#define VEC_H(a, b, c, d) a = VEC_ADD(a, VEC_XOR(b, VEC_XOR(c, d)));
+#define VEC_I(a, b, c, d) a = VEC_ADD(a, VEC_XOR(c, _mm256_or_si256(b, VEC_XOR(d, ones))));
+#define VEC_STEP(f, a, b, c, d, word, i, s)                                                                  \
+    {                                                                                                        \
+        a = VEC_ADD(a, VEC_ADD(w[word], _mm256_set1_epi32((int)k[i])));                                      \
+        FIRST(a);                                                                                            \
+        VEC_##f(a, b, c, d) __m256i low = VEC_ADD(_mm256_srli_epi32(a, 32 - (s)), b);                        \
+        FIRST(low);                                                                                          \
+        a = VEC_ADD(_mm256_slli_epi32(a, s), low);                                                           \
+    }
+
+WIDE static inline __m256i load8(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+/* Rows 4h to 4h + 3 of a transposition in two halves: q[i] has words i and i + 4 of four messages. */
+WIDE static inline void four_rows(const uint8_t *const p[4], size_t off, __m256i q[4])
+{
+    __m256i r0 = load8(p[0] + off), r1 = load8(p[1] + off), r2 = load8(p[2] + off), r3 = load8(p[3] + off);
+    __m256i t0 = _mm256_unpacklo_epi32(r0, r1), t1 = _mm256_unpackhi_epi32(r0, r1);
+    __m256i t2 = _mm256_unpacklo_epi32(r2, r3), t3 = _mm256_unpackhi_epi32(r2, r3);
+    q[0] = _mm256_unpacklo_epi64(t0, t2);
+    q[1] = _mm256_unpackhi_epi64(t0, t2);
+    q[2] = _mm256_unpacklo_epi64(t1, t3);
+    q[3] = _mm256_unpackhi_epi64(t1, t3);
+}
 
 /* Eight words of each of eight messages: w[i] becomes word i of all. */
 WIDE static inline void transpose(const uint8_t *const p[MD5_LANES], size_t off, __m256i w[8])
 {
-    __m256i r[8], t[8];
-    for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_si256((const __m256i *)(const void *)(p[i] + off));
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm256_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm256_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm256_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; i++) {
-        w[i] = _mm256_permute2x128_si256(r[i], r[i + 4], 0x20);
-        w[i + 4] = _mm256_permute2x128_si256(r[i], r[i + 4], 0x31);
-    }
+    __m256i x[4], y[4];
+    four_rows(p, off, x);
+    four_rows(p + 4, off, y);
+    w[0] = _mm256_permute2x128_si256(x[0], y[0], 0x20);
+    w[1] = _mm256_permute2x128_si256(x[1], y[1], 0x20);
+    w[2] = _mm256_permute2x128_si256(x[2], y[2], 0x20);
+    w[3] = _mm256_permute2x128_si256(x[3], y[3], 0x20);
+    w[4] = _mm256_permute2x128_si256(x[0], y[0], 0x31);
+    w[5] = _mm256_permute2x128_si256(x[1], y[1], 0x31);
+    w[6] = _mm256_permute2x128_si256(x[2], y[2], 0x31);
+    w[7] = _mm256_permute2x128_si256(x[3], y[3], 0x31);
 }
 
+/* Words of the next block are put together while the steps of this one wait for one another. */
 WIDE static void wide_blocks(uint32_t state[4][MD5_LANES], const uint8_t *const p[MD5_LANES], size_t n)
 {
     const __m256i ones = _mm256_set1_epi32(-1);
+    const uint32_t *k = md5_table;
+    __asm__("" : "+r"(k)); /* loaded, one by one: a constant would take two instructions more */
     __m256i *s = (__m256i *)(void *)state;
     __m256i a = _mm256_loadu_si256(s), b = _mm256_loadu_si256(s + 1), c = _mm256_loadu_si256(s + 2),
             d = _mm256_loadu_si256(s + 3);
-    for (size_t off = 0; off < n * 64; off += 64) {
-        __m256i w[16];
-        transpose(p, off, w);
-        transpose(p, off + 32, w + 8);
-        const __m256i a0 = a, b0 = b, c0 = c, d0 = d;
-        ROUNDS(VEC_STEP)
+    __m256i both[2][16];
+    transpose(p, 0, both[0]);
+    transpose(p, 32, both[0] + 8);
+    for (size_t i = 0; i < n; i++) {
+        const __m256i *w = both[i % 2], a0 = a, b0 = b, c0 = c, d0 = d;
+        __m256i *next = both[(i + 1) % 2];
+        size_t off = 64 * (i + 1 < n ? i + 1 : i);
+        ROUND_1(VEC_STEP)
+        transpose(p, off, next);
+        ROUND_2(VEC_STEP)
+        transpose(p, off + 32, next + 8);
+        ROUND_3(VEC_STEP)
+        ROUND_4(VEC_STEP)
         a = VEC_ADD(a, a0);
         b = VEC_ADD(b, b0);
         c = VEC_ADD(c, c0);
