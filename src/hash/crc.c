@@ -22,9 +22,18 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n)
     return ~state;
 }
 
-uint64_t crc64xz(uint64_t crc, const void *p, size_t n)
+uint64_t crc64xz_by_isal(uint64_t crc, const void *p, size_t n)
 {
     return n ? crc64_ecma_refl(crc, p, n) : crc;
+}
+
+uint64_t crc64xz(uint64_t crc, const void *p, size_t n)
+{
+    if (n < CRC64_WIDE_MIN || !crc64_wide()) return crc64xz_by_isal(crc, p, n);
+    uint8_t rest[16];
+    size_t done = crc64xz_fold(~crc, p, n, rest);
+    uint64_t folded = crc64xz_by_isal(~UINT64_C(0), rest, sizeof rest);
+    return crc64xz_by_isal(folded, (const uint8_t *)p + done, n - done);
 }
 
 bool hash_is_crc(enum hash_alg alg)

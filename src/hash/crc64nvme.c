@@ -93,8 +93,17 @@ bool crc64nvme_folds(void)
 }
 #endif
 
-uint64_t crc64nvme(uint64_t crc, const void *p, size_t n)
+uint64_t crc64nvme_by_fold(uint64_t crc, const void *p, size_t n)
 {
     if (n < 128 || !crc64nvme_folds()) return crc64nvme_by_table(crc, p, n);
     return ~step_fold(~crc, p, n);
+}
+
+uint64_t crc64nvme(uint64_t crc, const void *p, size_t n)
+{
+    if (n < CRC64_WIDE_MIN || !crc64_wide()) return crc64nvme_by_fold(crc, p, n);
+    uint8_t rest[16];
+    size_t done = crc64nvme_fold(~crc, p, n, rest);
+    uint64_t state = step_table(0, rest, sizeof rest);
+    return ~step_table(state, (const uint8_t *)p + done, n - done);
 }
