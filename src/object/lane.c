@@ -3,7 +3,7 @@
 
 static void join(struct lane *l)
 {
-    if (l->running) mill_join(l->mill, &l->job);
+    if (l->running) mill_join(l->mill, &l->body, &l->job);
     l->running = false;
 }
 
@@ -12,7 +12,7 @@ bool lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
     *l = (struct lane){.mill = mill, .set = set, .buf = {malloc(2 * LANE_BUFFER), NULL}};
     if (!l->buf[0]) return false;
     l->buf[1] = l->buf[0] + LANE_BUFFER;
-    mill_open(mill);
+    mill_open(mill, &l->body);
     return true;
 }
 
@@ -21,7 +21,7 @@ struct str lane_flush(struct lane *l)
     struct str full = str_of(l->buf[l->cur], l->n);
     if (l->n == 0) return full;
     join(l);
-    mill_start(l->mill, &l->job, l->set, full);
+    mill_start(l->mill, &l->body, &l->job, l->set, full);
     l->running = true;
     l->cur ^= 1;
     l->n = 0;
@@ -42,7 +42,7 @@ size_t lane_add(struct lane *l, struct str v, struct str *full)
 void lane_close(struct lane *l)
 {
     join(l);
-    mill_close(l->mill);
+    mill_close(l->mill, &l->body);
     free(l->buf[0]);
     l->buf[0] = l->buf[1] = NULL;
 }

@@ -18,6 +18,7 @@ struct lane {
     unsigned cur; /* the buffer that fills */
     size_t n;     /* bytes in it */
     bool running; /* a worker hashes the other one */
+    struct mill_body body;
     struct mill_job job;
 };
 

@@ -8,6 +8,8 @@
 #define MILL_MAGIC 0x6d696c6cu
 #define LOOPS_MAX  64u /* loops beyond hash each piece by itself */
 #define PIECE_MIN  1024u
+#define PROMPT_NS  (10 * RT_MS) /* from one piece to the next: worth waiting for */
+#define PATIENCE   (2 * RT_MS)
 
 struct mill {
     unsigned magic;
@@ -17,8 +19,9 @@ struct mill {
     } loop[LOOPS_MAX];
 
     pthread_mutex_t lock;
-    struct list queue;        /* of workers */
-    unsigned open;            /* bodies */
+    struct list queue; /* of workers */
+    struct list bodies;
+    unsigned prompt;          /* bodies */
     unsigned queued, awaited; /* jobs in the queue; those of them that somebody waits for */
     unsigned grinders, grinders_max;
 };
@@ -30,6 +33,7 @@ struct mill *mill_new(void)
     *m = (struct mill){.magic = MILL_MAGIC};
     for (unsigned i = 0; i < LOOPS_MAX; i++) list_init(&m->loop[i].queue);
     list_init(&m->queue);
+    list_init(&m->bodies);
     pthread_mutex_init(&m->lock, NULL);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     m->grinders_max = cores > 3 ? (unsigned)cores / 2 : 1;
@@ -107,7 +111,8 @@ void mill_feed(struct mill *m, struct hash_set *set, struct str v)
 /* Worth a worker's time; lock held. */
 static bool due(const struct mill *m)
 {
-    return m->queued > 0 && (m->awaited > 0 || m->queued >= (m->open < HASH_FEEDS ? m->open : HASH_FEEDS));
+    return m->queued > 0 &&
+           (m->awaited > 0 || m->queued >= (m->prompt < HASH_FEEDS ? m->prompt : HASH_FEEDS));
 }
 
 /* The next batch, or 0 and this worker is gone. */
@@ -145,41 +150,69 @@ static void set_going(struct mill *m)
     if (more && !rt_work_async("hash", grind, m)) grind(m); /* the workers' queue is full */
 }
 
-void mill_open(struct mill *m)
+static void set_prompt(struct mill *m, struct mill_body *b, bool prompt)
+{
+    if (prompt == b->prompt) return;
+    b->prompt = prompt;
+    m->prompt = prompt ? m->prompt + 1 : m->prompt - 1;
+}
+
+void mill_open(struct mill *m, struct mill_body *b)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
+    *b = (struct mill_body){.started = rt_now()};
     pthread_mutex_lock(&m->lock);
-    m->open++;
+    list_append(&m->bodies, &b->link);
     pthread_mutex_unlock(&m->lock);
 }
 
-void mill_close(struct mill *m)
+void mill_close(struct mill *m, struct mill_body *b)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
     pthread_mutex_lock(&m->lock);
-    m->open--;
-    pthread_mutex_unlock(&m->lock);
+    ASSERT(!b->busy);
+    set_prompt(m, b, false);
+    list_remove(&b->link);
+    set_going(m);
 }
 
-void mill_start(struct mill *m, struct mill_job *j, struct hash_set *set, struct str v)
+void mill_start(struct mill *m, struct mill_body *b, struct mill_job *j, struct hash_set *set, struct str v)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
     *j = (struct mill_job){.feed = {set, v}, .queued = true};
     rt_waiter_init(&j->done);
+    int64_t now = rt_now();
     pthread_mutex_lock(&m->lock);
+    ASSERT(!b->busy);
+    set_prompt(m, b, now - b->started <= PROMPT_NS);
+    b->started = now;
+    b->busy = true;
     list_append(&m->queue, &j->link);
     m->queued++;
     set_going(m);
 }
 
-void mill_join(struct mill *m, struct mill_job *j)
+/* Who did not come meanwhile is late; lock held. */
+static void lose_patience(struct mill *m, struct mill_job *j)
 {
-    rt_sleep(1); /* the loop looks at its sockets, others fill what they have */
-    pthread_mutex_lock(&m->lock);
-    if (j->queued) {
-        j->awaited = true;
-        m->awaited++;
+    if (!j->queued) return;
+    j->awaited = true;
+    m->awaited++;
+    for (struct list *l = m->bodies.next; l != &m->bodies; l = l->next) {
+        struct mill_body *b = CONTAINER(l, struct mill_body, link);
+        if (!b->busy) set_prompt(m, b, false);
     }
-    set_going(m);
-    rt_wait(&j->done, RT_FOREVER);
+}
+
+void mill_join(struct mill *m, struct mill_body *b, struct mill_job *j)
+{
+    if (!rt_wait(&j->done, rt_now() + PATIENCE)) {
+        pthread_mutex_lock(&m->lock);
+        lose_patience(m, j);
+        set_going(m);
+        rt_wait(&j->done, RT_FOREVER);
+    }
+    pthread_mutex_lock(&m->lock);
+    b->busy = false;
+    pthread_mutex_unlock(&m->lock);
 }

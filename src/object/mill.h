@@ -18,17 +18,25 @@ void mill_free(struct mill *m);
  * returns. */
 void mill_feed(struct mill *m, struct hash_set *set, struct str v);
 
-/* The same on a worker, beside the caller: it begins when every body that is open has a piece there, or as
- * many as go together, or somebody waits. v and the job stay until mill_join returned. */
+/* The same on a worker, beside the caller. It begins when every body that comes in quickly has a piece there,
+ * or as many as go together; a body that waits for its piece has patience for 2 ms, and then those whose
+ * pieces did not come are no longer waited for, until they come quickly again. v, the job and the body stay
+ * until mill_join returned. */
 struct mill_job {
     struct list link;
     struct hash_feed feed;
     bool queued, awaited;
     struct rt_waiter done;
 };
-void mill_open(struct mill *m); /* one body more */
-void mill_close(struct mill *m);
-void mill_start(struct mill *m, struct mill_job *j, struct hash_set *set, struct str v);
-void mill_join(struct mill *m, struct mill_job *j); /* once for each start */
+struct mill_body {
+    struct list link;
+    int64_t started; /* its last piece */
+    bool prompt;     /* its pieces come quickly */
+    bool busy;       /* between mill_start and mill_join */
+};
+void mill_open(struct mill *m, struct mill_body *b); /* one body more */
+void mill_close(struct mill *m, struct mill_body *b);
+void mill_start(struct mill *m, struct mill_body *b, struct mill_job *j, struct hash_set *set, struct str v);
+void mill_join(struct mill *m, struct mill_body *b, struct mill_job *j); /* once for each start */
 
 #endif
