@@ -316,7 +316,7 @@ static void chunked_close(struct body *b)
     if (!c->failed && c->state != DONE) c->failed = ERR_CLOSED;
 }
 
-static const struct body_ops chunked_ops = {"aws-chunked", chunked_next, chunked_close};
+static const struct body_ops chunked_ops = {"aws-chunked", chunked_next, chunked_close, NULL};
 
 static struct str keep(char *to, size_t cap, struct str s)
 {

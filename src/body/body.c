@@ -8,6 +8,18 @@ err body_next(struct body *b, struct str *out)
     return b->ops->next(b, out);
 }
 
+err body_read(struct body *b, char *p, size_t n, size_t *got)
+{
+    ASSERT(n > 0);
+    *got = 0;
+    return b->ops->read(b, p, n, got);
+}
+
+bool body_reads(const struct body *b)
+{
+    return b->ops->read != NULL;
+}
+
 void body_close(struct body *b)
 {
     while (b) {
@@ -31,7 +43,7 @@ static err bytes_next(struct body *b, struct str *out)
     return ERR_OK;
 }
 
-static const struct body_ops bytes_ops = {"bytes", bytes_next, NULL};
+static const struct body_ops bytes_ops = {"bytes", bytes_next, NULL, NULL};
 
 struct body *body_of_bytes(struct arena *a, struct str bytes)
 {

@@ -19,6 +19,8 @@ struct body_ops {
     const char *name;
     err (*next)(struct body *b, struct str *out); /* out->n == 0: end */
     void (*close)(struct body *b);                /* may be NULL */
+    /* body_read without a copy; NULL: there is no such way */
+    err (*read)(struct body *b, char *p, size_t n, size_t *got);
 };
 struct body {
     const struct body_ops *ops;
@@ -27,6 +29,9 @@ struct body {
 };
 
 err body_next(struct body *b, struct str *out);
+/* The same into memory of the caller's: at least one of n > 0 bytes, 0 at the end. Only where body_reads. */
+err body_read(struct body *b, char *p, size_t n, size_t *got);
+bool body_reads(const struct body *b);
 void body_close(struct body *b); /* NULL is fine; closes inner after itself */
 
 struct body *body_of_bytes(struct arena *a, struct str bytes); /* bytes must outlive it */

@@ -16,7 +16,7 @@ static err hashed_next(struct body *b, struct str *out)
     return e;
 }
 
-static const struct body_ops hashed_ops = {"hashed", hashed_next, NULL};
+static const struct body_ops hashed_ops = {"hashed", hashed_next, NULL, NULL};
 
 struct body *body_hashed(struct arena *a, struct body *inner, struct hash_set *set)
 {
@@ -64,7 +64,7 @@ static void verified_close(struct body *b)
     f->set = NULL;
 }
 
-static const struct body_ops verified_ops = {"verified", verified_next, verified_close};
+static const struct body_ops verified_ops = {"verified", verified_next, verified_close, NULL};
 
 bool body_verified_got(const struct body *b, struct hash_value *got)
 {

@@ -70,23 +70,30 @@ static ssize_t read_some(struct http_reqbody *b, char *at, size_t n)
     return r;
 }
 
+/* From the socket; at least one byte. */
+static err receive(struct http_reqbody *b, char *at, size_t n, size_t *got)
+{
+    ssize_t r = read_some(b, at, n);
+    if (r == -ETIMEDOUT) return ERR_REQUEST_TIMEOUT;
+    if (r <= 0) return ERR_INCOMPLETE_BODY;
+    count_up(&b->c->hl->bytes_in, (uint64_t)r);
+    *got = (size_t)r;
+    return ERR_OK;
+}
+
 static err fill(struct http_reqbody *b)
 {
-    struct http_conn *c = b->c;
     if (b->awaits_continue) {
         err e = send_continue(b);
         if (e) return e;
     }
     char *at;
-    size_t n;
+    size_t n, got;
     err e = choose_room(b, &at, &n);
+    if (!e) e = receive(b, at, n, &got);
     if (e) return e;
-    ssize_t r = read_some(b, at, n);
-    if (r == -ETIMEDOUT) return ERR_REQUEST_TIMEOUT;
-    if (r <= 0) return ERR_INCOMPLETE_BODY;
-    count_up(&c->hl->bytes_in, (uint64_t)r);
     b->p = at;
-    b->end = at + r;
+    b->end = at + got;
     return ERR_OK;
 }
 
@@ -134,7 +141,31 @@ static err reqbody_next(struct body *body, struct str *out)
     return ERR_OK;
 }
 
-static const struct body_ops reqbody_ops = {"request", reqbody_next, NULL};
+/* What came with the head first, then straight from the socket. */
+static err plain_read(struct body *body, char *p, size_t n, size_t *got)
+{
+    struct http_reqbody *b = CONTAINER(body, struct http_reqbody, b);
+    if (b->failed) return b->failed;
+    if (b->done) return ERR_OK;
+    if (n > b->left) n = (size_t)b->left;
+    err e = ERR_OK;
+    if (b->p < b->end) {
+        *got = n < (size_t)(b->end - b->p) ? n : (size_t)(b->end - b->p);
+        memcpy(p, b->p, *got);
+        b->p += *got;
+    } else {
+        if (b->awaits_continue) e = send_continue(b);
+        if (!e) e = receive(b, p, n, got);
+    }
+    if (e) return fail(b, e);
+    b->left -= *got;
+    b->done = b->left == 0;
+    b->c->w->x.bytes_in += *got;
+    return ERR_OK;
+}
+
+static const struct body_ops chunked_ops = {.name = "request", .next = reqbody_next};
+static const struct body_ops plain_ops = {.name = "request", .next = reqbody_next, .read = plain_read};
 
 void reqbody_init(struct http_conn *c, const char *p, const char *end)
 {
@@ -142,7 +173,7 @@ void reqbody_init(struct http_conn *c, const char *p, const char *end)
     const struct head *h = &w->head;
     bool has = h->chunked || h->content_length > 0;
     w->body = (struct http_reqbody){
-        .b = {.ops = &reqbody_ops,
+        .b = {.ops = h->chunked ? &chunked_ops : &plain_ops,
               .length = h->chunked              ? -1
                         : h->content_length < 0 ? 0
                                                 : h->content_length},

@@ -134,7 +134,7 @@ static void data_close(struct body *b)
     d->n = d->i = 0;
 }
 
-static const struct body_ops data_ops = {"object", data_next, data_close};
+static const struct body_ops data_ops = {"object", data_next, data_close, NULL};
 
 err data_open(struct objects *o, struct arena *a, const struct piece *pieces, size_t n, struct body **out)
 {

@@ -33,17 +33,24 @@ static err store(struct intake *t, struct str v)
     return blob_write(t->g->writer, v.p, v.n);
 }
 
-static err take_view(struct intake *t, struct str v)
+/* n bytes more have come. */
+static err count(struct intake *t, size_t n)
 {
     struct ingest *g = t->g;
-    if (v.n > t->max - g->size) return ERR_ENTITY_TOO_LARGE;
-    if (t->in->size >= 0 && g->size + v.n > (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
-    g->size += v.n;
+    if (n > t->max - g->size) return ERR_ENTITY_TOO_LARGE;
+    if (t->in->size >= 0 && g->size + n > (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
+    g->size += n;
+    return ERR_OK;
+}
+
+static err take_view(struct intake *t, struct str v)
+{
+    err e = count(t, v.n);
+    if (e) return e;
     if (!t->lane) {
         mill_feed(t->o->mill, t->h, v);
         return store(t, v);
     }
-    err e = ERR_OK;
     while (!e && v.n > 0) {
         struct str full;
         v = str_slice(v, lane_add(t->lane, v, &full), v.n);
@@ -52,14 +59,28 @@ static err take_view(struct intake *t, struct str v)
     return e;
 }
 
+/* The next bytes, to where they are hashed if there is a way; *n: how many, 0 at the end. */
+static err take_some(struct intake *t, struct body *body, size_t *n)
+{
+    struct str v;
+    err e;
+    if (t->lane && body_reads(body)) {
+        size_t room;
+        char *p = lane_room(t->lane, &room);
+        e = body_read(body, p, room, n);
+        if (!e) e = count(t, *n);
+        return e ? e : store(t, lane_filled(t->lane, *n));
+    }
+    e = body_next(body, &v);
+    *n = v.n;
+    return !e && v.n > 0 ? take_view(t, v) : e;
+}
+
 static err take_all(struct intake *t, struct body *body)
 {
-    for (;;) {
-        struct str v;
-        err e = body_next(body, &v);
-        if (!e && v.n > 0) e = take_view(t, v);
+    for (size_t n = 1; n > 0;) {
+        err e = take_some(t, body, &n);
         if (e) return e;
-        if (v.n == 0) break;
     }
     if (t->in->size >= 0 && t->g->size != (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
     return t->lane ? store(t, lane_flush(t->lane)) : ERR_OK;

@@ -28,14 +28,27 @@ struct str lane_flush(struct lane *l)
     return full;
 }
 
+char *lane_room(struct lane *l, size_t *n)
+{
+    *n = LANE_BUFFER - l->n;
+    return l->buf[l->cur] + l->n;
+}
+
+struct str lane_filled(struct lane *l, size_t n)
+{
+    ASSERT(n <= LANE_BUFFER - l->n);
+    l->n += n;
+    return l->n == LANE_BUFFER ? lane_flush(l) : STR_NONE;
+}
+
 size_t lane_add(struct lane *l, struct str v, struct str *full)
 {
-    size_t room = LANE_BUFFER - l->n, n = v.n < room ? v.n : room;
+    size_t room;
+    char *to = lane_room(l, &room);
+    size_t n = v.n < room ? v.n : room;
     ASSERT(n > 0);
-    memcpy(l->buf[l->cur] + l->n, v.p, n);
-    l->n += n;
-    *full = STR_NONE;
-    if (l->n == LANE_BUFFER) *full = lane_flush(l);
+    memcpy(to, v.p, n);
+    *full = lane_filled(l, n);
     return n;
 }
 

@@ -27,6 +27,9 @@ bool lane_open(struct lane *l, struct mill *mill, struct hash_set *set);
 /* Takes what fits of v (at least one byte) and returns how much. When the buffer is full, *full is its
  * content, being hashed: use it before the next call. */
 size_t lane_add(struct lane *l, struct str v, struct str *full);
+/* The same where the bytes come straight into the buffer: room for *n > 0 bytes, of which n came. */
+char *lane_room(struct lane *l, size_t *n);
+struct str lane_filled(struct lane *l, size_t n);
 /* The rest, as *full of lane_add. */
 struct str lane_flush(struct lane *l);
 /* Waits for the worker; then the set has seen everything. */

@@ -23,7 +23,7 @@ static err pieces_next(struct body *b, struct str *out)
     return ERR_OK;
 }
 
-static const struct body_ops ops = {"pieces", pieces_next, NULL};
+static const struct body_ops ops = {"pieces", pieces_next, NULL, NULL};
 
 static err decode(const struct awschunked_in *in, struct str text, size_t step, struct buf *got,
                   struct buf *trailer)

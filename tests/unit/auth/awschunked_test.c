@@ -25,7 +25,7 @@ static err pieces_next(struct body *b, struct str *out)
     return ERR_OK;
 }
 
-static const struct body_ops pieces_ops = {"pieces", pieces_next, NULL};
+static const struct body_ops pieces_ops = {"pieces", pieces_next, NULL, NULL};
 
 static void example_key(uint8_t out[32])
 {

@@ -29,7 +29,7 @@ static void pieces_close(struct body *b)
     CONTAINER(b, struct pieces, b)->closed++;
 }
 
-static const struct body_ops pieces_ops = {"pieces", pieces_next, pieces_close};
+static const struct body_ops pieces_ops = {"pieces", pieces_next, pieces_close, NULL};
 
 static struct pieces pieces_of(struct str s, size_t step, err at_end)
 {

@@ -64,7 +64,7 @@ static inline err made_next(struct body *b, struct str *out)
     return ERR_OK;
 }
 
-static const struct body_ops made_ops = {"made", made_next, NULL};
+static const struct body_ops made_ops = {"made", made_next, NULL, NULL};
 
 static inline struct body *make_body(struct http_exchange *x, uint64_t size, uint64_t fail_at, size_t step)
 {
