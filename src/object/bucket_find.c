@@ -3,6 +3,7 @@
  * before its answer. A reader that looked before the commit and would store after the forget is stopped by
  * the generation. */
 #include "object/internal.h"
+#include "base/log.h"
 
 #include <xxhash.h>
 
@@ -98,9 +99,27 @@ void bucket_forget(struct objects *o, struct str name)
     pthread_rwlock_unlock(&c->lock);
 }
 
+/* A name without a guard. Deletion drops the name before the guard, so with the name still there this is
+ * damage: what lies in the shard is not known to be dead, and nobody may empty it. */
+static err without_guard(struct objects *o, struct arena *a, const struct key *name, struct bucket_rec *out)
+{
+    struct str value;
+    struct bucket_rec now;
+    err e = idx_get(o->idx, a, key_str(name), &value, NULL);
+    if (!e) e = bucket_rec_decode(value, &now);
+    if (e && e != ERR_NOT_FOUND) return e;
+    if (!e && now.id == out->id) {
+        LOG_ERROR("the state of a bucket is missing", LF_S("bucket", key_rest(key_str(name))),
+                  LF_U("bucket-id", out->id));
+        return ERR_CORRUPT;
+    }
+    out->id = 0; /* deleted between our two reads */
+    return ERR_NO_SUCH_BUCKET;
+}
+
 err bucket_read(struct objects *o, struct arena *a, struct str name, struct bucket_rec *out, struct guard *g)
 {
-    struct key k;
+    struct key k, gk;
     struct str value;
     struct guard guard;
     *out = (struct bucket_rec){0};
@@ -110,9 +129,9 @@ err bucket_read(struct objects *o, struct arena *a, struct str name, struct buck
     if (e == ERR_NOT_FOUND) return ERR_NO_SUCH_BUCKET;
     if (!e) e = bucket_rec_decode(value, out);
     if (e) return e;
-    key_of_space(&k, out->id, KEY_GUARD);
-    e = idx_get(o->idx, a, key_str(&k), &value, NULL);
-    if (e == ERR_NOT_FOUND) return ERR_NO_SUCH_BUCKET;
+    key_of_space(&gk, out->id, KEY_GUARD);
+    e = idx_get(o->idx, a, key_str(&gk), &value, NULL);
+    if (e == ERR_NOT_FOUND) return without_guard(o, a, &k, out);
     if (!e) e = guard_decode(value, &guard);
     if (!e && guard.deleted) return ERR_NO_SUCH_BUCKET;
     if (!e && g) *g = guard;
