@@ -28,7 +28,8 @@ static int run(const struct command *self, int argc, char **argv)
     struct recover_options o = {.dir = config_z(c, SET_DATA),
                                 .progress = cmd_progress_start(&progress),
                                 .entry = objects_check_entry,
-                                .mend = objects_mend};
+                                .mend = objects_mend,
+                                .beside = objects_beside};
     err e = engine_recover(&o, &r, why);
     cmd_progress_end(&progress);
     code = e ? cmd_refuse(why, CMD_CANNOT) : report(&r, json);

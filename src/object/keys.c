@@ -5,11 +5,21 @@
 #include "object/object.h"
 #include "sys/sys.h"
 
+#include <stdatomic.h>
+
+#define NS_OF_MS 1000000u
+
+/* Ids of one millisecond ascend: what a write is sealed with is then what it is committed with, unless it
+ * lost a race. */
 struct vid vid_new(uint64_t after)
 {
+    static _Atomic uint64_t last;
     struct vid v;
-    uint64_t now = (uint64_t)sys->real_ms() * 1000000u;
-    v.order = now > after ? now : after + 1;
+    uint64_t now = (uint64_t)sys->real_ms() * NS_OF_MS, seen = atomic_load(&last);
+    do {
+        v.order = seen / NS_OF_MS == now / NS_OF_MS ? seen + 1 : now;
+        if (v.order <= after) v.order = after + 1;
+    } while (!atomic_compare_exchange_weak(&last, &seen, v.order));
     sys->random(v.rand, sizeof v.rand);
     return v;
 }

@@ -248,6 +248,23 @@ static err mend_uploads(struct mend *m, uint64_t shard, struct str owner)
     return e;
 }
 
+/* ---- versions ---- */
+
+/* Of a bucket with versions, what another version of the key has replaced is an older one; so is one that is
+ * newer than the current one, for nothing says that it was not deleted. */
+bool objects_beside(void *arg, struct str key, struct str value, char out[IDX_KEY_MAX], size_t *n)
+{
+    struct rec r;
+    struct key k;
+    (void)arg;
+    if (key.n < KEY_HEAD || key_space_of(key) != KEY_CURRENT || rec_decode(value, &r) != ERR_OK) return false;
+    if (r.kind != REC_OBJECT || rec_is_null(&r)) return false;
+    key_of_version(&k, get_be64(key.p), key_rest(key), &r.vid);
+    memcpy(out, k.b, k.n);
+    *n = k.n;
+    return true;
+}
+
 /* ---- all of it ---- */
 
 static err mend_bucket(struct mend *m, uint64_t shard)

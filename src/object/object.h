@@ -327,5 +327,6 @@ bool objects_check_entry(void *arg, struct str key, struct str value,
                          void *ctx);
 /* For recovery that lost commits: names for buckets and uploads that came back without theirs. */
 err objects_mend(void *arg, const struct recover_edit *ed);
+bool objects_beside(void *arg, struct str key, struct str value, char out[IDX_KEY_MAX], size_t *n);
 
 #endif

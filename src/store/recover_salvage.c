@@ -1,6 +1,7 @@
 /* Salvage: commits are lost, but the bytes of extents say whose they are. A blob's last extent carries pairs
  * of index key and record (docs/format/record.md); a blob that no surviving record names, published or
- * deleted, was published by a lost one, so its pairs are restored where the key is free. A blob that a
+ * deleted, was published by a lost one, so its pairs are restored where the key is free, or beside the entry
+ * that has the key (an older version). A blob that a
  * surviving entry refers to is restored in any case.
  *
  * What a surviving record deleted is never brought back. What a lost record deleted cannot be told from what
@@ -189,27 +190,57 @@ static err apply_one(struct salvage *s, const struct log_op *op)
     return apply_op(&s->r->apply, s->r->reached, op, &freed);
 }
 
+static err is_taken(struct salvage *s, struct str key, bool *taken)
+{
+    struct view_pin pin;
+    err e = view_get(s->r->e->view, key, &pin);
+    *taken = e == ERR_OK;
+    if (*taken) view_unpin(&pin);
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static err restore_under(struct salvage *s, struct str key, struct str value, const struct stray *last,
+                         unsigned *n)
+{
+    struct census_key text;
+    struct log_op put = {.kind = TXN_PUT, .key = key, .value = value};
+    ++*n;
+    s->r->out->salvaged++;
+    recover_line(s->r, "salvaged from its extents: %s, %llu bytes", census_key_text(key, &text),
+                 (unsigned long long)last->blob_size);
+    return apply_one(s, &put);
+}
+
+/* Another entry has its key: it may belong beside that one. A blob that an entry refers to is known by that
+ * entry, and needs none of its own. */
+static err restore_beside(struct salvage *s, struct str key, struct str value, const struct stray *last,
+                          unsigned *n)
+{
+    const struct recover_options *o = s->r->o;
+    struct census_key text;
+    char other[IDX_KEY_MAX];
+    size_t len;
+    bool taken = true;
+    bool wanted = census_is_missing(&s->census, last->blob);
+    if (!wanted && o->beside && o->beside(o->arg, key, value, other, &len)) {
+        err e = is_taken(s, str_of(other, len), &taken);
+        if (e) return e;
+        if (!taken && sound(s, str_of(other, len), value, last->blob))
+            return restore_under(s, str_of(other, len), value, last, n);
+    }
+    recover_line(s->r, "not restored: %s, %llu bytes in blob %llx; it has another version now",
+                 census_key_text(key, &text), (unsigned long long)last->blob_size,
+                 (unsigned long long)last->blob);
+    return ERR_OK;
+}
+
 static err restore_pair(struct salvage *s, struct str key, struct str value, const struct stray *last,
                         unsigned *n)
 {
-    struct recover *r = s->r;
-    struct census_key text;
-    struct view_pin pin;
-    err e = view_get(r->e->view, key, &pin);
-    if (e == ERR_OK) {
-        view_unpin(&pin);
-        recover_line(r, "not restored: %s, %llu bytes in blob %llx; it has another version now",
-                     census_key_text(key, &text), (unsigned long long)last->blob_size,
-                     (unsigned long long)last->blob);
-        return ERR_OK;
-    }
-    if (e != ERR_NOT_FOUND) return e;
-    struct log_op put = {.kind = TXN_PUT, .key = key, .value = value};
-    ++*n;
-    r->out->salvaged++;
-    recover_line(r, "salvaged from its extents: %s, %llu bytes", census_key_text(key, &text),
-                 (unsigned long long)last->blob_size);
-    return apply_one(s, &put);
+    bool taken;
+    err e = is_taken(s, key, &taken);
+    if (e) return e;
+    return taken ? restore_beside(s, key, value, last, n) : restore_under(s, key, value, last, n);
 }
 
 static err restore_pairs(struct salvage *s, const struct stray *last, unsigned *n)

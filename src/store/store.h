@@ -102,6 +102,9 @@ struct recover_options {
     /* After commits were lost, once extents gave back what they have: entries that others depend on are made
      * again. May be NULL. */
     err (*mend)(void *arg, const struct recover_edit *ed);
+    /* An entry that extents gave back, whose key another entry has: where it belongs beside that one, with
+     * the same value. false: nowhere. May be NULL. */
+    bool (*beside)(void *arg, struct str key, struct str value, char out[IDX_KEY_MAX], size_t *n);
     void *arg;
 };
 struct recover_report {

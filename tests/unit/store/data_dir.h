@@ -41,15 +41,24 @@ struct shop {
     struct arena *a;
 };
 
-static inline void shop_open(struct shop *w)
+/* file_bytes: of an extent file; 0: as usual. */
+static inline void shop_open_files(struct shop *w, uint64_t file_bytes)
 {
     /* Small segments, so that a test's load makes the collector run often. */
-    struct engine_options o = {.segment_bytes = 256 << 10, .log_bytes = 1 << 20, .inline_max = 16 << 10};
+    struct engine_options o = {.segment_bytes = 256 << 10,
+                               .log_bytes = 1 << 20,
+                               .inline_max = 16 << 10,
+                               .extent_file_bytes = file_bytes};
     engine_dir_open(&w->s, &o);
     struct objects_options oo = {.store = &w->s, .min_part_size = 100};
     ASSERT(objects_new(&oo, &w->o) == ERR_OK);
     w->a = arena_new((size_t)1 << 30);
     ASSERT(w->a);
+}
+
+static inline void shop_open(struct shop *w)
+{
+    shop_open_files(w, 0);
 }
 
 static inline void shop_close(struct shop *w)
@@ -265,7 +274,8 @@ static inline void check_clean(void)
 
 static inline struct recover_report recover_run(void)
 {
-    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry, .mend = objects_mend};
+    struct recover_options o = {
+        .dir = engine_dir, .entry = objects_check_entry, .mend = objects_mend, .beside = objects_beside};
     struct recover_report r;
     char why[512];
     err e = engine_recover(&o, &r, why);
