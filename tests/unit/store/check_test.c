@@ -86,6 +86,39 @@ static void test_clean_after_crash(void **state)
     check_clean();
 }
 
+/* Deletes an object that a reader still holds. Extent files are small, so that nothing is added any more to
+ * the one that has it. */
+static void delete_under_reader_in_a_full_file(void)
+{
+    struct shop w;
+    struct obj_get_in in = {.bucket = STR("plain"), .key = STR("big/0")};
+    struct obj_get_out g;
+    struct str some;
+    char key[32];
+    shop_open_files(&w, 1 << 20);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(key, sizeof key, "big/%u", i);
+        shop_put(&w, "plain", key, i, 250000);
+    }
+    ASSERT(obj_get(w.o, w.a, &in, &g) == ERR_OK && body_next(g.body, &some) == ERR_OK);
+    shop_delete(&w, "plain", "big/0");
+    _exit(0);
+}
+
+/* The log says that its extents are being freed, so they are no finding. */
+static void test_clean_with_frees_pending(void **state)
+{
+    (void)state;
+    assert_int_equal(in_process("delete", 0), 0);
+    check_clean();
+    struct shop w;
+    shop_open(&w);
+    assert_int_equal(extents_settle_frees(engine_of(&w.s)->extents), ERR_OK);
+    shop_close(&w);
+    check_clean();
+    assert_int_equal(shop_kept(), SHOP_ROUNDS);
+}
+
 static void test_refcount_too_high(void **state)
 {
     (void)state;
@@ -415,9 +448,12 @@ int main(int argc, char **argv)
     uint64_t number;
     log_setup(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT, -1);
     if (is_role(argc, argv, "load", &number)) crashing_load();
+    if (is_role(argc, argv, "delete", &number)) delete_under_reader_in_a_full_file();
+    if (argc == 2) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         TEST(test_clean),
         TEST(test_clean_after_crash),
+        TEST(test_clean_with_frees_pending),
         TEST(test_refcount_too_high),
         TEST(test_refcount_too_low),
         TEST(test_leaked_blob_in_log),
