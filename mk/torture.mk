@@ -5,8 +5,9 @@
 torture: torture-rot torture-overload torture-faults ## the long run of every harness: hours
 
 ROT_REGION ?= 256
-torture-rot: $(OUT)/tests/unit/store/rot_test ## damage one byte in each ROT_REGION (256) bytes of every file of a store
-	@INGOT_ROT_REGION=$(ROT_REGION) $<
+ROT_JOBS   ?= 4
+torture-rot: $(OUT)/tests/unit/store/rot_test ## damage one byte in each ROT_REGION (256) bytes of every file of a store, ROT_JOBS (4) at a time
+	@INGOT_ROT_REGION=$(ROT_REGION) INGOT_ROT_JOBS=$(ROT_JOBS) $<
 
 torture-overload: $(BIN) $(VENV)/.done ## crowds of hostile clients: slow, half-open, large, many; about 10 minutes
 	@INGOT_OVERLOAD=long INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/overload -s $(T)

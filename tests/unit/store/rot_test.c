@@ -3,8 +3,11 @@
  * recovery succeeds, and when the damage was not in the bytes of objects themselves, everything is back.
  *
  * Short: INGOT_ROT_FLIPS samples (48) from INGOT_ROT_SEED. Long: INGOT_ROT_REGION=N damages one byte in each
- * N bytes of every file. */
+ * N bytes of every file; where a page is all objects' data, one in the page, and of pages of zeros one in 16.
+ * INGOT_ROT_JOBS (1) processes share the work. */
 #include "catalog.h"
+
+#include <sys/mman.h>
 
 /* ---- the store ---- */
 
@@ -89,7 +92,7 @@ static void cat_path(const char *suffix, char out[128])
 {
     snprintf(out, 128, "%.60s%s", engine_dir, suffix);
     char *copy = strstr(out, "-copy");
-    if (copy) memmove(copy, copy + 5, strlen(copy + 5) + 1);
+    if (copy) memmove(copy, copy + strcspn(copy, "."), strlen(copy + strcspn(copy, ".")) + 1);
 }
 
 static void write_file(const char *path, struct str s)
@@ -201,7 +204,8 @@ static void judge(uint64_t flags)
     alarm(600);
     enum verdict served = flags & SERVE_FIRST ? serve() : HARMLESS, found = checked();
     if (served == HARMLESS) served = found;
-    struct recover_options o = {.dir = engine_dir, .entry = objects_check_entry};
+    struct recover_options o = {
+        .dir = engine_dir, .entry = objects_check_entry, .mend = objects_mend, .beside = objects_beside};
     struct recover_report r;
     char why[512];
     if (engine_recover(&o, &r, why) != ERR_OK) violated(why);
@@ -283,40 +287,60 @@ static bool damage(const struct target *t, uint64_t at, enum how how)
 
 /* ---- counting ---- */
 
+enum { KINDS_MAX = 32, JOBS_MAX = 16 };
+
 struct figures {
     const char *kind;
     unsigned n, verdicts[4];
 };
-static struct figures figures[32];
-static unsigned violations;
+struct job { /* in memory that all processes share; each writes its own */
+    struct figures figures[KINDS_MAX];
+    unsigned violations;
+};
+static struct job *jobs;
+static unsigned njobs, me;
 
-static void count(const char *kind, int verdict)
+static void count(struct job *j, const char *kind, int verdict)
 {
-    struct figures *f = figures;
+    struct figures *f = j->figures;
     while (f->kind && strcmp(f->kind, kind) != 0) f++;
-    ASSERT(f < figures + 31);
+    ASSERT(f < j->figures + KINDS_MAX - 1);
     f->kind = kind;
     f->n++;
     if (verdict >= HARMLESS && verdict <= REFUSED)
         f->verdicts[verdict - HARMLESS]++;
     else
-        violations++;
+        j->violations++;
 }
 
-static void print_figures(const char *title)
+static void add_up(struct job *sum)
+{
+    *sum = (struct job){0};
+    for (unsigned i = 0; i < njobs; i++) {
+        sum->violations += jobs[i].violations;
+        for (const struct figures *f = jobs[i].figures; f->kind; f++) {
+            struct figures *to = sum->figures;
+            while (to->kind && strcmp(to->kind, f->kind) != 0) to++;
+            to->kind = f->kind;
+            to->n += f->n;
+            for (unsigned k = 0; k < 4; k++) to->verdicts[k] += f->verdicts[k];
+        }
+    }
+}
+
+static void print_figures(const char *title, const struct job *all)
 {
     struct figures sum = {.kind = "all"};
     print_message("%-18s %7s %9s %9s %9s %9s\n", title, "damaged", "refused", "errors", "by check",
                   "harmless");
-    for (struct figures *f = figures; f->kind; f++) {
+    for (const struct figures *f = all->figures; f->kind; f++) {
         print_message("%-18s %7u %9u %9u %9u %9u\n", f->kind, f->n, f->verdicts[3], f->verdicts[2],
                       f->verdicts[1], f->verdicts[0]);
         sum.n += f->n;
         for (unsigned i = 0; i < 4; i++) sum.verdicts[i] += f->verdicts[i];
     }
     print_message("%-18s %7u %9u %9u %9u %9u; wrong: %u\n", sum.kind, sum.n, sum.verdicts[3], sum.verdicts[2],
-                  sum.verdicts[1], sum.verdicts[0], violations);
-    memset(figures, 0, sizeof figures);
+                  sum.verdicts[1], sum.verdicts[0], all->violations);
 }
 
 static bool is_kind(const struct target *t, const char *prefix)
@@ -324,11 +348,14 @@ static bool is_kind(const struct target *t, const char *prefix)
     return strncmp(t->kind, prefix, strlen(prefix)) == 0;
 }
 
+/* Every process draws the same hits, and does each njobs-th of them. */
 static void hit(const char *original, const struct target *t, uint64_t at, enum how how, bool crashed,
                 unsigned number)
 {
     char copy[64];
-    snprintf(copy, sizeof copy, "%.50s-copy", original);
+    if (number % njobs != me) return;
+    if (number && number % 500 < njobs) fprintf(stderr, "hit %u: %s\n", number, t->name);
+    snprintf(copy, sizeof copy, "%.50s-copy%u", original, me);
     dir_copy(original, copy);
     snprintf(engine_dir, sizeof engine_dir, "%s", copy);
     if (damage(t, at, how)) {
@@ -336,7 +363,7 @@ static void hit(const char *original, const struct target *t, uint64_t at, enum 
         uint64_t flags = (bytes ? LOSES_BYTES : 0) | (log && crashed ? LOSES_COMMITS : 0) |
                          (number / 12 % 3 ? SERVE_FIRST : 0);
         int verdict = in_process("judge", flags);
-        count(t->kind, verdict);
+        count(&jobs[me], t->kind, verdict);
         if (verdict < HARMLESS || verdict > REFUSED)
             fprintf(stderr, "^ %s, %s, byte %llu of %llu, store %s, flags %llu: code %d\n\n", t->name,
                     how_names[how], (unsigned long long)at, (unsigned long long)t->size,
@@ -378,39 +405,100 @@ static void sample(const char *original, bool crashed, uint64_t n, uint64_t *see
     }
 }
 
+#define PAGE 4096u
+
+static bool all_zero(const char *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* From a hit at `at` to the next: a region, or more where bytes are all of one kind. */
+static uint64_t stride(const struct target *t, const char *p, uint64_t at, uint64_t region)
+{
+    if (t->size / 32 < region) return t->size / 32 + 1;
+    size_t page = at % PAGE ? 0 : t->size - at < PAGE ? (size_t)(t->size - at) : PAGE;
+    if (page && all_zero(p + at, page)) {
+        uint64_t n = PAGE;
+        while (n < 16 * PAGE && at + n + PAGE <= t->size && all_zero(p + at + n, PAGE)) n += PAGE;
+        return n;
+    }
+    if (page && is_kind(t, "extents") && memcmp(p + at, "INGOTEX", 7) != 0) return page;
+    uint64_t left = (at / PAGE + 1) * PAGE < t->size ? (at / PAGE + 1) * PAGE - at : t->size - at;
+    return all_zero(p + at, left) || left < region ? left : region;
+}
+
 static void everywhere(const char *original, bool crashed, uint64_t region, uint64_t *seed)
 {
     unsigned number = 0;
     for (unsigned i = 0; i < ntargets; i++) {
         const struct target *t = &targets[i];
+        struct buf bytes;
+        char path[256];
+        buf_init(&bytes, (size_t)64 << 20);
+        snprintf(path, sizeof path, "%.63s/%.95s", engine_dir, t->name);
+        ASSERT(sys_read_file(path, (size_t)64 << 20, &bytes) == ERR_OK && bytes.n == t->size);
         hit(original, t, 0, GONE, crashed, number++);
         if (t->size) hit(original, t, next_random(seed) % t->size, CUT, crashed, number++);
-        uint64_t step = t->size / 32 < region ? t->size / 32 + 1 : region;
-        for (uint64_t at = 0; at < t->size; at += step, number++) {
-            uint64_t width = t->size - at < step ? t->size - at : step;
+        for (uint64_t at = 0, width; at < t->size; at += width, number++) {
+            width = stride(t, bytes.p, at, region);
+            uint64_t room = t->size - at < width ? t->size - at : width;
             enum how how = number % 8 == 7 ? SECTOR : number % 8 == 3 ? BYTE : BIT;
-            hit(original, t, at + next_random(seed) % width, how, crashed, number);
+            hit(original, t, at + next_random(seed) % room, how, crashed, number);
         }
+        buf_free(&bytes);
+    }
+}
+
+static void one_job(const char *original, bool crashed)
+{
+    uint64_t seed = knob("INGOT_ROT_SEED", 1), region = knob("INGOT_ROT_REGION", 0);
+    if (region)
+        everywhere(original, crashed, region, &seed);
+    else
+        sample(original, crashed, knob("INGOT_ROT_FLIPS", 48 / FEWER), &seed);
+}
+
+static void all_jobs(const char *original, bool crashed)
+{
+    pid_t pid[JOBS_MAX];
+    for (me = 1; me < njobs; me++) {
+        fflush(NULL);
+        pid[me] = fork();
+        ASSERT(pid[me] >= 0);
+        if (pid[me] == 0) {
+            one_job(original, crashed);
+            _exit(0);
+        }
+    }
+    me = 0;
+    one_job(original, crashed);
+    for (unsigned i = 1; i < njobs; i++) {
+        int status;
+        ASSERT(waitpid(pid[i], &status, 0) == pid[i]);
+        if (status != 0) jobs[i].violations++;
     }
 }
 
 static void rot(bool crashed)
 {
     char original[64], path[128];
-    uint64_t seed = knob("INGOT_ROT_SEED", 1), region = knob("INGOT_ROT_REGION", 0);
+    struct job all;
+    njobs = (unsigned)knob("INGOT_ROT_JOBS", 1);
+    ASSERT(njobs > 0 && njobs <= JOBS_MAX);
+    jobs = mmap(NULL, njobs * sizeof *jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ASSERT(jobs != MAP_FAILED);
     snprintf(original, sizeof original, "%s", engine_dir);
     find_targets();
-    if (region)
-        everywhere(original, crashed, region, &seed);
-    else
-        sample(original, crashed, knob("INGOT_ROT_FLIPS", 48 / FEWER), &seed);
-    print_figures(crashed ? "after a crash" : "closed in order");
+    all_jobs(original, crashed);
+    add_up(&all);
+    munmap(jobs, njobs * sizeof *jobs);
+    print_figures(crashed ? "after a crash" : "closed in order", &all);
     cat_path(".cat", path);
     unlink(path);
     cat_path(".fin", path);
     unlink(path);
     engine_dir_remove();
-    assert_int_equal(violations, 0);
+    assert_int_equal(all.violations, 0);
 }
 
 static void test_closed_store(void **state)
