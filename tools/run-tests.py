@@ -209,12 +209,24 @@ def simulation(cuts):
     return suite
 
 
+def missing_tests(page):
+    """Files and tests (`tests/x.c::test_y`) that the page names and the tree does not have."""
+    missing = []
+    for path, test in re.findall(r"`(tests/[\w./-]+?)(?:::(\w+))?`", page.read_text()):
+        file = ROOT / path
+        if not file.exists() or (test and not re.search(rf"\b{test}\(", file.read_text())):
+            missing.append(f"{path}::{test}" if test else path)
+    return missing
+
+
 def docs(name):
-    """Pages made by the program say what the program says."""
+    """Pages made by the program say what the program says; tests that a page names exist."""
     outcome = Outcome()
     code, output = run([str(BUILD / "release" / "ingot"), "config", "--markdown"], 20)
     outcome.case(code == 0 and output == (ROOT / "docs" / "settings.md").read_text(), "docs/settings.md",
                  "it is not what `build/ingot config --markdown` prints; run `make docs`")
+    missing = missing_tests(ROOT / "docs" / "reliability.md")
+    outcome.case(not missing, "docs/reliability.md", "it names what does not exist:\n" + "\n".join(missing))
     return outcome
 
 
