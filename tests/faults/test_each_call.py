@@ -269,10 +269,16 @@ def start_refused_in_one_line(server, said_before):
 
 def go_down(h, how):
     """Stopped in order, or killed with commits to be replayed."""
+    raw = h.raw()
     if how == "stop":
+        put(raw, "/canary/again0")  # the index is flushed: each start that has no flush after it leaves a file for the next
+        h.must_show["canary"] = snapshot(raw, "canary")
         h.server.stop()
         return
-    raw = h.raw()
+    if h.runs % 8 == 0:
+        put(raw, "/canary/again0")
+        h.server.restart()
+        raw = h.raw()
     for n, body in enumerate((SMALL, LARGE)):
         put(raw, f"/canary/again{n}", body)
     h.must_show["canary"] = snapshot(raw, "canary")
