@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-peers bench-extents bench-auth bench-object bench-commit
+.PHONY: bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -24,3 +24,9 @@ bench-commit: $(OUT)/bench/commit_bench ## measure durable commits in BENCH_DIR 
 
 bench-peers: $(BIN) $(VENV)/.done ## Ingot beside its peers: MINIO=, RUSTFS=, WEED=, NGINX= are paths of binaries
 	@BENCH_DIR=$(BENCH_DIR) MINIO=$(MINIO) RUSTFS=$(RUSTFS) WEED=$(WEED) NGINX=$(NGINX) $(PYTHON) bench/peers.py
+
+bench-scale: $(BIN) $(VENV)/.done ## SCALE_OBJECTS (10,000,000) objects beside 10,000: what each operation costs, restart, deleting half
+	@SCALE_DIR=$${SCALE_DIR:-$(BENCH_DIR)} $(PYTHON) bench/scale.py
+
+bench-overwrite: $(BIN) $(VENV)/.done ## GET alone, beside PUTs of new keys and beside heavy overwriting
+	@OVERWRITE_DIR=$${OVERWRITE_DIR:-$(BENCH_DIR)} $(PYTHON) bench/overwrite.py

@@ -28,6 +28,7 @@ struct phase {
     struct bench *b;
     void (*run)(struct conn *c, struct phase *p);
     struct rt_sem done;
+    int64_t began;
     _Atomic uint64_t next; /* work items handed out */
     _Atomic uint64_t failed;
 };
@@ -51,6 +52,7 @@ static void run_phase(struct bench *b, struct phase *p, void (*run)(struct conn 
 {
     p->b = b;
     p->run = run;
+    p->began = rt_now();
     rt_sem_init(&p->done, 0);
     unsigned n = (unsigned)b->o.connections, left = n;
     for (unsigned i = 0; i < n; i++) {
@@ -96,10 +98,18 @@ static enum bench_op draw(struct conn *c)
     UNREACHABLE();
 }
 
+/* One operation every 1 / rate seconds over all connections; who is late begins at once. */
+static void wait_for_slot(struct bench *b, int64_t began)
+{
+    int64_t at = began + (int64_t)((double)b->slots++ * 1e9 / (double)b->o.rate);
+    while (!b->stop && rt_now() < at) rt_sleep(at - rt_now() < RT_SEC / 10 ? at - rt_now() : RT_SEC / 10);
+}
+
 static void measure(struct conn *c, struct phase *p)
 {
     struct bench *b = p->b;
     while (!b->stop && !b->gone) {
+        if (b->o.rate) wait_for_slot(b, p->began);
         if (b->o.count && b->measuring && b->started++ >= b->o.count) break;
         enum bench_op op = draw(c);
         if (work_one(c, op)) continue;
@@ -221,11 +231,12 @@ static void coordinate(void *arg)
     struct bench *b = arg;
     char why[160] = "";
     const unsigned *mix = b->o.mix;
-    bool reads = b->o.presign || mix[BENCH_GET] || mix[BENCH_HEAD] || mix[BENCH_LIST] || mix[BENCH_DELETE];
+    bool reads = b->o.presign || b->o.overwrite || mix[BENCH_GET] || mix[BENCH_HEAD] || mix[BENCH_LIST] ||
+                 mix[BENCH_DELETE];
     struct phase prep = {0}, run = {0}, tidy = {0};
     if (!reads) b->o.objects = 0;
     bool ready = work_bucket(&b->conns[0], why);
-    if (ready && reads) {
+    if (ready && reads && !b->o.existing) {
         run_phase(b, &prep, prepare, "prepare", false);
         if (prep.failed)
             snprintf(why, sizeof why, "%llu objects could not be put", (unsigned long long)prep.failed);

@@ -18,12 +18,13 @@ extern const char *const bench_op_names[BENCH_OPS];
 
 struct bench_options {
     struct str endpoint, host, region, bucket, prefix, access_key, secret_key, json_file;
-    bool tls, insecure, no_verify, keep, sign_payload, quiet, presign, virtual_host;
+    bool tls, insecure, no_verify, keep, existing, overwrite, delimiter, sign_payload, quiet, presign,
+        virtual_host;
     unsigned mix[BENCH_OPS], mix_sum;
     uint64_t sizes[BENCH_SIZES_MAX];
     unsigned nsizes;
     uint64_t part_size, multipart_size;
-    uint64_t connections, loops, list_keys, objects, count, server_pid;
+    uint64_t connections, loops, list_keys, objects, count, rate, server_pid;
     int64_t warmup_ns, duration_ns;
     char port[8], host_name[256], bucket_host[400];
 };
@@ -133,6 +134,7 @@ struct bench {
     struct tally *tallies; /* one a loop */
     struct conn *conns;
     _Atomic bool measuring, stop, gone;
+    _Atomic uint64_t slots; /* operations that --rate has let begin */
     _Atomic uint64_t started,
         next_delete; /* operations begun (for --count); next prepared object to delete */
     _Atomic int64_t measured_from;

@@ -29,6 +29,10 @@ static const char help[] =
     "  --size SIZE,...        sizes of objects, chosen evenly: 4KiB, 1MiB, 0 (4KiB)\n"
     "  --objects N            prepared for get, head, list, delete (1000)\n"
     "  --list-keys N          keys a page of list (1000)\n"
+    "  --delimiter            list one level: delimiter=/ and the prefix, from its beginning\n"
+    "  --existing             the objects are there from an earlier run with --keep: put none, remove none\n"
+    "  --overwrite            put over the prepared objects, chosen at random\n"
+    "  --rate N               begin at most N operations a second, over all connections\n"
     "  --multipart-size SIZE  (16MiB)   --part-size SIZE (5MiB)\n"
     "  --connections N        (64)      --loops N  threads of the client (cores, at most the connections)\n"
     "  --warmup TIME          (1s)      --duration TIME (10s)    --count N  stop after N operations instead\n"
@@ -217,6 +221,11 @@ static const struct row rows[] = {
     {"sign-payload", FLAG, .at = AT(sign_payload)},
     {"no-verify", FLAG, .at = AT(no_verify)},
     {"keep", FLAG, .at = AT(keep)},
+    {"existing", FLAG, .at = AT(existing)},
+    {"overwrite", FLAG, .at = AT(overwrite)},
+    {"delimiter", FLAG, .at = AT(delimiter)},
+    {"rate", NUMBER, .at = AT(rate), .least = 1, .most = 1000000000,
+     .allowed = "a number from 1 to 1000000000"},
     {"presign", FLAG, .at = AT(presign)},
     {"virtual-host", FLAG, .at = AT(virtual_host)},
     {"server-pid", NUMBER, .at = AT(server_pid), .least = 1, .most = 1 << 22, .allowed = "a process id"},
@@ -309,7 +318,7 @@ int bench_parse(int argc, char **argv, struct bench_options *o)
         int e = one_option(o, argc, argv, &i);
         if (e) return e;
     }
-    if (o->presign) o->keep = true;
+    if (o->presign || o->existing) o->keep = true;
     if (o->access_key.n && o->secret_key.n) return name_host(o);
     fprintf(stderr, "ingot: no credentials; give --access-key and --secret-key, or set INGOT_ACCESS_KEY and "
                     "INGOT_SECRET_KEY\n");

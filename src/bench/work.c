@@ -94,11 +94,12 @@ static int delete_object(struct conn *c, uint64_t id, struct reply *r)
 static void one_put(struct conn *c)
 {
     struct reply r;
-    uint64_t id = PUT_IDS + ((uint64_t)c->index << 24) + c->puts;
+    bool over = c->b->o.overwrite;
+    uint64_t id = over ? next_random(c) % c->b->o.objects : PUT_IDS + ((uint64_t)c->index << 24) + c->puts;
     int64_t from = rt_now();
     int e = put_object(c, id, &r);
     bool good = e == 0 && r.status == 200;
-    if (good) c->puts++;
+    if (good && !over) c->puts++;
     count(c, BENCH_PUT, from, e, &r, good, bench_size_of(c->b, id));
 }
 
@@ -120,6 +121,25 @@ static unsigned count_of(struct str text, struct str what)
     unsigned n = 0;
     for (size_t at; str_find(text, what, &at); n++) text = str_slice(text, at + what.n, text.n);
     return n;
+}
+
+/* One level: what lies deeper is rolled up. Verified: something was. */
+static void one_level(struct conn *c)
+{
+    char path[300], query[3200];
+    struct reply r;
+    struct buf prefix;
+    buf_init(&prefix, 4096);
+    uri_encode(&prefix, c->b->o.prefix, false);
+    int n = snprintf(query, sizeof query, "delimiter=%%2F&list-type=2&max-keys=%llu&prefix=%.*s",
+                     (unsigned long long)c->b->o.list_keys, STR_FMT(buf_view(&prefix)));
+    buf_free(&prefix);
+    int64_t from = rt_now();
+    sign_request(&c->signer, &c->head, "GET", bucket_path(c, path), str_of(query, (size_t)n),
+                 STR("UNSIGNED-PAYLOAD"), -1);
+    int e = conn_request(c, NULL, NULL, true, false, &r);
+    r.wrong = e == 0 && r.status == 200 && count_of(buf_view(&c->text), STR("<CommonPrefixes>")) == 0;
+    count(c, BENCH_LIST, from, e, &r, r.status == 200, r.length);
 }
 
 /* A page from a random key on. Verified: as many keys as the prepared objects after it allow, at most the
@@ -252,7 +272,10 @@ bool work_one(struct conn *c, enum bench_op op)
         one_get(c, true);
         return true;
     case BENCH_LIST:
-        one_list(c);
+        if (c->b->o.delimiter)
+            one_level(c);
+        else
+            one_list(c);
         return true;
     case BENCH_DELETE:
         return one_delete(c);

@@ -119,6 +119,8 @@ void rt_sem_give(struct rt_sem *s, int64_t n);
 /* Run fn(arg) on a worker; the fiber waits. Not cancellable. Outside a fiber (start-up, tests) it runs in
  * place. */
 void rt_work(const char *name, void (*fn)(void *), void *arg);
+/* The same for what may take long while no request waits for it: on a few threads of their own. */
+void rt_work_long(const char *name, void (*fn)(void *), void *arg);
 /* Fire and forget; false when the queue (bounded, 65,536) is full. */
 bool rt_work_async(const char *name, void (*fn)(void *), void *arg);
 /* Run fn(arg) on the loop's thread, soon, not in a fiber; it must not wait. From any thread. msg memory is

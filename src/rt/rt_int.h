@@ -202,7 +202,7 @@ struct rt {
     uint64_t live, peak, refused; /* (any, atomic) */
     uint64_t blocked;             /* (any, atomic) */
     uint64_t remote_wakes;        /* (any, atomic): by threads that are no loop */
-    struct work_pool *work;
+    struct work_pool *work, *long_work;
     struct list listeners; /* owned by the rt; under listeners_guard */
     int listeners_guard;
     struct signal_row signals[SIGNALS_MAX];

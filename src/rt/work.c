@@ -1,6 +1,7 @@
 /* Workers: threads that run what blocks. Started as load asks for them, up to options.workers; the first at
  * rt_new, so that there is always one. A fiber's job lives on its stack (fibers are bounded); fire-and-forget
- * jobs are allocated and bounded by WORK_QUEUE_MAX. Jobs run in the order they came. */
+ * jobs are allocated and bounded by WORK_QUEUE_MAX. Jobs run in the order they came.
+ * Long jobs have threads of their own, so that nothing short waits behind them. */
 #include "rt/sim_int.h"
 
 struct work {
@@ -10,6 +11,8 @@ struct work {
     void *arg;
     struct rt_waiter *waiter; /* NULL: fire and forget, free the job */
 };
+
+#define LONG_WORKERS 3u /* the log's collection, compaction after deletions, freeing of extents */
 
 struct work_pool {
     pthread_mutex_t lock;
@@ -79,24 +82,32 @@ static bool start_worker(struct work_pool *p)
     return true;
 }
 
-err work_new(struct rt *r)
+static struct work_pool *pool_new(unsigned max)
 {
     struct work_pool *p = calloc(1, sizeof *p);
-    if (!p) return ERR_NO_MEMORY;
-    p->max = r->o.workers;
+    if (!p) return NULL;
+    p->max = max;
     p->threads = calloc(p->max, sizeof *p->threads);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->more, NULL);
     p->tail = &p->head;
-    r->work = p;
-    if (p->threads && start_worker(p)) return ERR_OK;
+    return p;
+}
+
+err work_new(struct rt *r)
+{
+    r->work = pool_new(r->o.workers);
+    r->long_work = pool_new(LONG_WORKERS);
+    if (r->work && r->work->threads && r->long_work && r->long_work->threads && start_worker(r->work) &&
+        start_worker(r->long_work))
+        return ERR_OK;
+    if (r->work && r->long_work) work_finish(r);
     work_free(r);
     return ERR_NO_MEMORY;
 }
 
-void work_finish(struct rt *r)
+static void pool_finish(struct work_pool *p)
 {
-    struct work_pool *p = r->work;
     pthread_mutex_lock(&p->lock);
     p->ending = true;
     pthread_cond_broadcast(&p->more);
@@ -105,9 +116,15 @@ void work_finish(struct rt *r)
     p->nthreads = 0;
 }
 
-void work_free(struct rt *r)
+void work_finish(struct rt *r)
 {
-    struct work_pool *p = r->work;
+    pool_finish(r->long_work);
+    pool_finish(r->work);
+}
+
+static void pool_free(struct work_pool *p)
+{
+    if (!p) return;
     while (p->unused) {
         struct work *w = p->unused;
         p->unused = w->next;
@@ -117,7 +134,13 @@ void work_free(struct rt *r)
     pthread_mutex_destroy(&p->lock);
     free(p->threads);
     free(p);
-    r->work = NULL;
+}
+
+void work_free(struct rt *r)
+{
+    pool_free(r->work);
+    pool_free(r->long_work);
+    r->work = r->long_work = NULL;
 }
 
 /* Under the lock. */
@@ -134,7 +157,7 @@ static void enqueue(struct work_pool *p, struct work *w)
         pthread_cond_signal(&p->more);
 }
 
-void rt_work(const char *name, void (*fn)(void *), void *arg)
+static void work_in(bool is_long, const char *name, void (*fn)(void *), void *arg)
 {
     if (!rt_fiber_self()) {
         fn(arg);
@@ -146,13 +169,23 @@ void rt_work(const char *name, void (*fn)(void *), void *arg)
         sim_work(&waiter, name, fn, arg);
         return;
     }
-    struct work_pool *p = the_rt->work;
+    struct work_pool *p = is_long ? the_rt->long_work : the_rt->work;
     struct work w = {.name = name, .fn = fn, .arg = arg, .waiter = &waiter};
     pthread_mutex_lock(&p->lock);
     ASSERT(!p->ending);
     enqueue(p, &w);
     pthread_mutex_unlock(&p->lock);
     wait_for(&waiter, RT_FOREVER, name);
+}
+
+void rt_work(const char *name, void (*fn)(void *), void *arg)
+{
+    work_in(false, name, fn, arg);
+}
+
+void rt_work_long(const char *name, void (*fn)(void *), void *arg)
+{
+    work_in(true, name, fn, arg);
 }
 
 bool rt_work_async(const char *name, void (*fn)(void *), void *arg)
@@ -184,11 +217,14 @@ void work_stats(struct rt *r, struct rt_stats *out)
         sim_work_stats(out);
         return;
     }
-    struct work_pool *p = r->work;
-    pthread_mutex_lock(&p->lock);
-    out->work_queued = p->queued;
-    out->work_running = p->running;
-    out->work_done = p->done;
-    out->work_queue_peak = p->peak;
-    pthread_mutex_unlock(&p->lock);
+    struct work_pool *pools[2] = {r->work, r->long_work};
+    for (int i = 0; i < 2; i++) {
+        struct work_pool *p = pools[i];
+        pthread_mutex_lock(&p->lock);
+        out->work_queued += p->queued;
+        out->work_running += p->running;
+        out->work_done += p->done;
+        if (p->peak > out->work_queue_peak) out->work_queue_peak = p->peak;
+        pthread_mutex_unlock(&p->lock);
+    }
 }

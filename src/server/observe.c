@@ -205,6 +205,8 @@ static void add_commits(const struct engine_stats *e, struct metrics_samples *to
     metrics_sample(to, METRIC_LOG_COLLECTED, e->log_collected);
     metrics_sample(to, METRIC_STALLS, e->write_stalls);
     metrics_sample(to, METRIC_STALL_TIME, e->write_stall_ns);
+    metrics_sample(to, METRIC_LOG_WAITS, e->log_waits);
+    metrics_sample(to, METRIC_LOG_WAIT_TIME, e->log_wait_ns);
 }
 
 static void add_blobs(const struct engine_stats *e, struct metrics_samples *to)

@@ -5,6 +5,8 @@
 #include "store/txn.h"
 #include "sys/sys.h"
 
+#include <stdatomic.h>
+
 #include <fcntl.h>
 #include <xxhash.h>
 
@@ -21,6 +23,7 @@ struct archive {
     int fd; /* -1: the next append begins a file */
     uint64_t size, last_seq;
     struct buf pending;
+    _Atomic bool hurry;
 };
 
 /* Frame: 0 magic, 4 kind, 8 sequence, 16 count, 20 payload length, 24 XXH3-64 of what is before and the
@@ -101,6 +104,11 @@ void archive_close(struct archive *a)
     free(a);
 }
 
+void archive_hurry(struct archive *a)
+{
+    atomic_store(&a->hurry, true);
+}
+
 uint64_t archive_bytes(const struct archive *a)
 {
     return a->bytes;
@@ -157,7 +165,7 @@ static err flush(struct archive *a, bool sync)
 {
     struct io_job j = {.a = a, .sync = sync};
     if (a->fd < 0 || (a->pending.n == 0 && !sync)) return ERR_OK;
-    rt_work("archive-write", write_job, &j);
+    rt_work_long("archive-write", write_job, &j);
     if (j.e) abandon_file(a);
     return j.e;
 }
@@ -169,7 +177,7 @@ err archive_append(struct archive *a, uint64_t first_seq, uint32_t commits, stru
         char path[PATH_SIZE];
         snprintf(path, sizeof path, "%s/%016llx.arc", a->dir, (unsigned long long)first_seq);
         struct io_job j = {.a = a, .path = path};
-        rt_work("archive-begin", begin_job, &j);
+        rt_work_long("archive-begin", begin_job, &j);
         if (j.e) return j.e;
         a->size = 0;
         begin_frame(a, &a->pending, first_seq);
@@ -228,7 +236,7 @@ static enum idx_step snapshot_entry(void *arg, struct str key, struct str value,
     s->count++;
     if (s->frame.n >= ENTRIES) {
         snapshot_put(s, ARCHIVE_ENTRIES);
-        sys->sleep_ns(PAUSE_NS);
+        if (!atomic_load(&s->a->hurry)) sys->sleep_ns(PAUSE_NS);
     }
     return s->e ? IDX_STOP : IDX_NEXT;
 }
@@ -288,10 +296,11 @@ err archive_snapshot(struct archive *a, struct view *v)
 {
     err e = flush(a, true);
     if (e) return e;
+    atomic_store(&a->hurry, false);
     struct snapshot s = {.a = a, .fd = -1};
     buf_init(&s.frame, 2 * IDX_TXN_MAX);
     buf_init(&s.out, 2 * IDX_TXN_MAX + ARCHIVE_HEADER);
-    rt_work("archive-snapshot", snapshot_open, &s);
+    rt_work_long("archive-snapshot", snapshot_open, &s);
     if (!s.e) {
         struct idx_range all = {STR(""), STR_NONE, false};
         e = view_scan(v, &all, true, snapshot_entry, &s);
@@ -300,7 +309,7 @@ err archive_snapshot(struct archive *a, struct view *v)
         if (!s.e && s.seq < a->last_seq) s.e = ERR_CORRUPT;
     }
     if (s.fd >= 0) {
-        rt_work("archive-snapshot", snapshot_close, &s);
+        rt_work_long("archive-snapshot", snapshot_close, &s);
         if (!s.e) {
             abandon_file(a);
             a->bytes = 0;

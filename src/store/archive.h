@@ -20,6 +20,8 @@ err archive_sync(struct archive *a);
 uint64_t archive_bytes(const struct archive *a); /* of the records, not of the snapshot */
 /* Writes a snapshot of the view, which must hold all that was archived, and drops what it makes needless. */
 err archive_snapshot(struct archive *a, struct view *v);
+/* Somebody waits for the snapshot under way: no more pauses. Any thread. */
+void archive_hurry(struct archive *a);
 
 /* ---- reading everything back, in order: entries first ---- */
 struct archive_reader {

@@ -75,6 +75,7 @@ static err consider_body(struct collect *c, const struct log_op *op)
                  cell->blob.offset == offset;
     cells_unlock(c->e->cells);
     cells_unpin(c->e->cells, cell);
+    rt_breathe();
     if (!lives) return ERR_OK;
     c->moves[c->nmoves] =
         (struct log_op){.kind = LOG_MOVE, .blob = op->blob, .segment = c->segment, .offset = offset};
@@ -304,5 +305,10 @@ void collect_admit(struct engine *e)
         list_append(&e->log_waiters, &p.link);
     }
     pthread_mutex_unlock(&e->q_lock);
-    if (wait) park_wait(&p);
+    if (!wait) return;
+    uint64_t from = sys->mono_ns();
+    archive_hurry(e->archive);
+    park_wait(&p);
+    atomic_fetch_add(&e->counts.log_waits, 1);
+    atomic_fetch_add(&e->counts.log_wait_ns, sys->mono_ns() - from);
 }

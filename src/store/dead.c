@@ -1,7 +1,7 @@
 #include "store/dead.h"
 #include "base/assert.h"
 
-static void set(struct dead_range *r, bool hi, struct str key)
+void dead_bound(struct dead_range *r, bool hi, struct str key)
 {
     ASSERT(key.n <= IDX_KEY_MAX);
     memcpy(hi ? r->hi.p : r->lo.p, key.p, key.n);
@@ -18,15 +18,15 @@ static struct dead_range *range_of(struct dead *d, struct str key)
     }
     if (d->n < DEAD_RANGES) least = &d->r[d->n++];
     least->count = least->look = 0;
-    set(least, false, key);
-    set(least, true, key);
+    dead_bound(least, false, key);
+    dead_bound(least, true, key);
     return least;
 }
 
 static void widen(struct dead_range *r, struct str lo, struct str hi)
 {
-    if (str_cmp(lo, str_of(r->lo.p, r->lo.n)) < 0) set(r, false, lo);
-    if (str_cmp(hi, str_of(r->hi.p, r->hi.n)) > 0) set(r, true, hi);
+    if (str_cmp(lo, str_of(r->lo.p, r->lo.n)) < 0) dead_bound(r, false, lo);
+    if (str_cmp(hi, str_of(r->hi.p, r->hi.n)) > 0) dead_bound(r, true, hi);
 }
 
 /* The engine's own shard is never listed, and every overwrite deletes there. */

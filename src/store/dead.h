@@ -23,6 +23,7 @@ struct dead {
     unsigned n;
     struct dead_range r[DEAD_RANGES];
 };
+void dead_bound(struct dead_range *r, bool hi, struct str key);
 void dead_add(struct dead *d, struct str key);
 void dead_merge(struct dead *d, struct dead *from); /* empties from */
 

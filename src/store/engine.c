@@ -276,6 +276,8 @@ void engine_get_stats(const struct store *s, struct engine_stats *out)
         .io_errors = atomic_load(&c->io_errors) + x.io_errors + view.errors,
         .write_stalls = view.stalls,
         .write_stall_ns = view.stall_ns,
+        .log_waits = atomic_load(&e->counts.log_waits),
+        .log_wait_ns = atomic_load(&e->counts.log_wait_ns),
         .disk_total = atomic_load(&e->disk_total),
         .disk_avail = atomic_load(&e->disk_avail),
         .seq = atomic_load(&e->visible),

@@ -295,6 +295,21 @@ static err view_extents(struct engine_reader *r, uint64_t off, size_t n, struct 
     return ERR_OK;
 }
 
+/* A small body is kept in memory, wherever it came from. */
+static err keep_small(struct engine_reader *r)
+{
+    struct str whole;
+    err e = view_extents(r, 0, r->r.size, &whole);
+    if (e) return e;
+    struct small_body *body = small_body_new(r->r.id, whole.n);
+    if (!body) return ERR_NO_MEMORY;
+    memcpy(body->p, whole.p, whole.n);
+    body->n = whole.n;
+    blob_cache_put(r->e->cache, body);
+    r->body = body;
+    return ERR_OK;
+}
+
 static err view(struct blob_reader *br, uint64_t off, size_t n, struct str *out)
 {
     struct engine_reader *r = (struct engine_reader *)br;
@@ -302,7 +317,10 @@ static err view(struct blob_reader *br, uint64_t off, size_t n, struct str *out)
     if (n > WINDOW_MAX) n = WINDOW_MAX;
     err e = locate(r);
     if (e) return e;
-    if (r->places) return view_extents(r, off, n, out);
+    if (r->places && !r->body && br->size > 0 && br->size <= r->e->o.inline_max && r->places->n == 1)
+        e = keep_small(r);
+    if (e) return e;
+    if (!r->body) return view_extents(r, off, n, out);
     if (r->body->n != br->size) return corrupt(r, "log, length");
     *out = str_slice(str_of(r->body->p, r->body->n), (size_t)off, (size_t)off + n);
     return ERR_OK;

@@ -51,7 +51,7 @@ struct engine_counts {
     _Atomic uint64_t commits, batches, batch_max, commit_bytes, conflicts, queue_depth, queue_peak,
         commit_ns_sum;
     _Atomic uint64_t batch_hist[16];
-    _Atomic uint64_t corrupt_blocks, io_errors, log_collected;
+    _Atomic uint64_t corrupt_blocks, io_errors, log_collected, log_waits, log_wait_ns;
 };
 
 #define ENGINE_MAGIC 0x656e6731u

@@ -157,7 +157,7 @@ err extents_open(const struct extents_options *o, struct extents **out, char why
         .extent_max = o->extent_max ? o->extent_max : EXT_DATA_MAX,
         .buffer = o->writer_buffer ? o->writer_buffer : (size_t)512 << 10,
         .memory_max = o->memory_max ? o->memory_max : (uint64_t)256 << 20,
-        .fds_max = o->fds ? o->fds : 256,
+        .fds_max = o->fds ? o->fds : 1024,
         .flush_failed = o->flush_failed,
         .arg = o->arg,
     };

@@ -31,7 +31,7 @@ struct extents_options {
     const char *dir;      /* the data directory */
     bool read_only;       /* nothing is written: no writers, no frees */
     bool buffered;        /* through the page cache: to measure it, and for tests */
-    unsigned fds;         /* descriptors kept for reading and freeing; 0: 256 */
+    unsigned fds;         /* descriptors kept for reading and freeing; 0: 1,024 */
     uint64_t file_max;    /* a file is full here; 0: 1 GiB */
     uint64_t extent_max;  /* data of one extent, a multiple of 16 KiB; 0: 256 MiB */
     size_t writer_buffer; /* bytes that a stream writes at once, a multiple of 16 KiB; 0: 512 KiB (and two of

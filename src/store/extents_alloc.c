@@ -162,7 +162,10 @@ static err active_file(struct extents *x, enum ext_class c, uint64_t len, struct
             return ext_io_error(x, j.rc, "open", f->number, 0);
         }
     }
-    if (f && (atomic_load(&f->failed) || atomic_load(&f->retire) || f->cursor + len > x->file_max)) {
+    /* A crash makes the next start visit every extent of the last file: many small ones take longer than few.
+     */
+    uint64_t most = c == EXT_SMALL && x->file_max > EXT_SMALL_FILE ? EXT_SMALL_FILE : x->file_max;
+    if (f && (atomic_load(&f->failed) || atomic_load(&f->retire) || f->cursor + len > most)) {
         retire(f);
         f = NULL;
     }

@@ -128,6 +128,7 @@ static bool lengths_agree(const struct ext_head *h)
                h->disk_len <= EXT_OPEN_MAX;
     if (h->data_len > EXT_DATA_MAX || h->owner_len > EXT_OWNER_MAX) return false;
     if (h->flags & EXT_F_LAST && h->blob_size != h->blob_off + h->data_len) return false;
+    if (h->flags & EXT_F_INSIDE) return h->disk_len == EXT_HEAD && ext_fits_head(h->data_len, h->owner_len);
     return h->disk_len == ext_disk_len(h->data_len, h->owner_len);
 }
 
@@ -151,7 +152,8 @@ err ext_head_decode(const unsigned char p[EXT_HEADER], uint32_t file, uint64_t s
         .meta_hash = get_le64(p + 80),
         .created_ms = (int64_t)get_le64(p + 88),
     };
-    if (h->flags & ~(uint32_t)(EXT_F_SEALED | EXT_F_LAST) || p[76] != BLOCK_SHIFT || p[77] != HASH_XXH3_64)
+    if (h->flags & ~(uint32_t)(EXT_F_SEALED | EXT_F_LAST | EXT_F_INSIDE) || p[76] != BLOCK_SHIFT ||
+        p[77] != HASH_XXH3_64)
         return ERR_UNSUPPORTED_FORMAT;
     return h->file == file && h->offset == offset && lengths_agree(h) ? ERR_OK : ERR_CORRUPT;
 }

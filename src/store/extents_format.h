@@ -48,6 +48,7 @@ err ext_file_head_decode(const unsigned char p[EXT_ALIGN], uint32_t number, stru
 enum {
     EXT_F_SEALED = 1, /* complete: all fields hold */
     EXT_F_LAST = 2,   /* the blob's last extent: has owner and blob_size */
+    EXT_F_INSIDE = 4, /* the data, too, is in the head, behind the meta: the extent is one page */
 };
 struct ext_head {
     uint32_t flags, file, part, owner_len;
@@ -71,6 +72,17 @@ static inline uint64_t ext_meta_len(uint64_t data_len, uint64_t owner_len)
 static inline bool ext_meta_in_head(uint64_t data_len, uint64_t owner_len)
 {
     return ext_meta_len(data_len, owner_len) <= EXT_META_ROOM;
+}
+/* A blob so small that one page takes header, meta and data. */
+static inline bool ext_fits_head(uint64_t data_len, uint64_t owner_len)
+{
+    return data_len > 0 && data_len <= EXT_META_ROOM && owner_len <= EXT_META_ROOM &&
+           ext_meta_len(data_len, owner_len) + data_len <= EXT_META_ROOM;
+}
+/* Where the data begins, relative to the extent. */
+static inline uint64_t ext_data_at(const struct ext_head *h)
+{
+    return h->flags & EXT_F_INSIDE ? EXT_HEADER + ext_meta_len(h->data_len, h->owner_len) : EXT_HEAD;
 }
 /* Where the meta begins, relative to the extent, and what the whole extent covers. */
 uint64_t ext_meta_off(uint64_t data_len, uint64_t owner_len);

@@ -140,7 +140,7 @@ static err drain_file(struct extents *x, int64_t until)
     struct punch_job j = {.f = f, .v = v, .n = n, .until = until};
     err e = ext_fd_get(f, &j.fd);
     if (!e) {
-        rt_work("extent punch", punch_job, &j);
+        rt_work_long("extent punch", punch_job, &j);
         ext_fd_put(f);
         account(x, f, v, j.done);
         if (j.rc < 0) e = ext_io_error(x, j.rc, "punch", f->number, v[j.done].off);
@@ -241,7 +241,7 @@ void ext_free_range(struct ext_file *f, uint64_t off, uint64_t len, bool keep_pi
         int fd;
         if (ext_fd_get(f, &fd) == ERR_OK) {
             struct punch_job j = {.f = f, .fd = fd, .v = &r, .n = 1, .until = RT_FOREVER};
-            rt_work("extent punch", punch_job, &j);
+            rt_work_long("extent punch", punch_job, &j);
             ext_fd_put(f);
         }
         atomic_fetch_add(&x->work_left, 1);

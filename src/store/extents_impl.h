@@ -22,9 +22,10 @@
 #define EXTFILE_MAGIC 0x45584649u
 #define WRITER_MAGIC  0x45585752u
 
-#define EXT_AHEAD_MIN   ((uint64_t)1 << 20)  /* space asked for at once in a file of small extents: … */
-#define EXT_AHEAD_MAX   ((uint64_t)16 << 20) /* … as much as it holds already, within these */
-#define EXT_SPARE_MAX   32                   /* buffers kept for reuse */
+#define EXT_AHEAD_MIN   ((uint64_t)1 << 20)   /* space asked for at once in a file of small extents: … */
+#define EXT_AHEAD_MAX   ((uint64_t)16 << 20)  /* … as much as it holds already, within these */
+#define EXT_SMALL_FILE  ((uint64_t)256 << 20) /* a file of small extents is full here, or at file_max */
+#define EXT_SPARE_MAX   32                    /* buffers kept for reuse */
 #define EXT_SPARE_BYTES ((size_t)16 << 20)
 
 struct ext_file {

@@ -12,7 +12,7 @@ struct run {
 static uint64_t small_len(const struct extent_small *s)
 {
     ASSERT(s->data.n <= EXTENT_SMALL_MAX && s->owner.n <= EXT_OWNER_MAX && s->blob_id != 0);
-    return ext_disk_len(s->data.n, s->owner.n);
+    return ext_fits_head(s->data.n, s->owner.n) ? EXT_HEAD : ext_disk_len(s->data.n, s->owner.n);
 }
 
 static uint64_t run_max(const struct extents *x)
@@ -43,8 +43,9 @@ static void encode(struct extent_small *s, const struct run *r, uint64_t at, uns
         sums[i] =
             ext_block_hash(s->blob_id, 0, i, s->data.p + i * EXT_BLOCK, left < EXT_BLOCK ? left : EXT_BLOCK);
     }
+    bool inside = ext_fits_head(s->data.n, s->owner.n);
     struct ext_head h = {
-        .flags = EXT_F_SEALED | EXT_F_LAST,
+        .flags = EXT_F_SEALED | EXT_F_LAST | (inside ? EXT_F_INSIDE : 0),
         .file = r->f->number,
         .owner_len = (uint32_t)s->owner.n,
         .offset = r->off + at,
@@ -56,9 +57,12 @@ static void encode(struct extent_small *s, const struct run *r, uint64_t at, uns
     };
     unsigned char *head = buf + at, *data = head + EXT_HEAD;
     size_t padded = (size_t)ext_align(s->data.n);
-    if (s->data.n) memcpy(data, s->data.p, s->data.n);
-    memset(data + s->data.n, 0, padded - s->data.n);
+    if (!inside) {
+        if (s->data.n) memcpy(data, s->data.p, s->data.n);
+        memset(data + s->data.n, 0, padded - s->data.n);
+    }
     ext_seal_head(&h, r->f->seed, sums, s->owner, head, data + padded);
+    if (inside) memcpy(head + ext_data_at(&h), s->data.p, s->data.n);
     s->place = (struct extent_place){h.file, 0, h.offset, h.disk_len, h.data_len};
 }
 

@@ -12,6 +12,7 @@ struct extent_table {
     uint64_t blob_id;
     uint32_t part;
     uint64_t data_len;
+    uint64_t data_at; /* in the file */
     uint64_t sums[];
 };
 
@@ -115,7 +116,8 @@ static err make_table(struct look *k, const unsigned char *head, struct extent_t
     if (!e && heap) e = read_whole(k, heap, n, k->p->offset + ext_meta_off(h.data_len, h.owner_len));
     if (!e && ext_meta_hash(&h, k->f->seed, meta, n) != h.meta_hash) e = damaged(k, "table", k->p->offset);
     if (!e) {
-        *t = (struct extent_table){h.file, h.offset, h.blob_id, h.part, h.data_len};
+        *t = (struct extent_table){h.file, h.offset,   h.blob_id,
+                                   h.part, h.data_len, h.offset + ext_data_at(&h)};
         if (sums) memcpy(t->sums, meta, sums);
         *out = t;
     } else {
@@ -156,7 +158,7 @@ static err verify(struct look *k, const struct extent_table *t, const struct spa
         uint64_t block = s->first + at / EXT_BLOCK;
         size_t n = s->len - at < EXT_BLOCK ? s->len - at : EXT_BLOCK;
         if (ext_block_hash(t->blob_id, t->part, block, data + at, n) != t->sums[block])
-            return damaged(k, "block", t->offset + EXT_HEAD + s->from + at);
+            return damaged(k, "block", t->data_at + s->from + at);
     }
     return ERR_OK;
 }
@@ -164,9 +166,10 @@ static err verify(struct look *k, const struct extent_table *t, const struct spa
 /* The first read of an extent from its beginning: head and data by one call. */
 static err look_whole(struct look *k, struct extent_table **table, const struct span *s, char *buf)
 {
-    err e = read_whole(k, buf, EXT_HEAD + s->len, k->p->offset);
+    size_t len = k->p->disk_len == EXT_HEAD ? EXT_HEAD : EXT_HEAD + s->len;
+    err e = read_whole(k, buf, len, k->p->offset);
     if (!e) e = make_table(k, (unsigned char *)buf, table);
-    return e ? e : verify(k, *table, s, buf + EXT_HEAD);
+    return e ? e : verify(k, *table, s, buf + ((*table)->data_at - k->p->offset));
 }
 
 static err look(struct look *k, struct extent_table **table, uint64_t off, size_t n, char *buf, size_t cap,
@@ -177,14 +180,14 @@ static err look(struct look *k, struct extent_table **table, uint64_t off, size_
     err e;
     char *data = buf;
     if (!*table && s.from == 0 && EXT_HEAD + s.len <= cap) {
-        data = buf + EXT_HEAD;
         e = look_whole(k, table, &s, buf);
+        if (!e) data = buf + ((*table)->data_at - k->p->offset);
     } else {
         e = *table ? ERR_OK : load_table(k, table);
         if (e) return e;
         const struct extent_table *t = *table;
         ASSERT(t->file == k->p->file && t->offset == k->p->offset && t->blob_id == k->blob_id);
-        e = read_whole(k, buf, s.len, t->offset + EXT_HEAD + s.from);
+        e = read_whole(k, buf, s.len, t->data_at + s.from);
         if (!e) e = verify(k, t, &s, buf);
     }
     if (!e) *view = str_of(data + (off - s.from), n);

@@ -46,7 +46,7 @@ static err sync_file(struct ext_file *f)
     struct sync_job j;
     err e = ext_fd_get(f, &j.fd);
     if (e) return e;
-    rt_work("extent punch flush", sync_job, &j);
+    rt_work_long("extent punch flush", sync_job, &j);
     ext_fd_put(f);
     if (j.rc == 0) {
         f->punched = false;
@@ -129,7 +129,7 @@ static void reap_file(struct extents *x, struct ext_file *f)
     struct unlink_job j;
     ext_path(x, f->number, j.path);
     if (!ext_file_drop(f)) return;
-    rt_work("extent file remove", unlink_job, &j);
+    rt_work_long("extent file remove", unlink_job, &j);
     x->dir_dirty = true;
     if (j.rc < 0 && j.rc != -ENOENT) ext_io_error(x, j.rc, "unlink", f->number, 0);
 }
@@ -163,7 +163,7 @@ err ext_sync_names(struct extents *x)
 {
     if (!x->dir_dirty) return ERR_OK;
     struct dir_job j = {x->dir, 0};
-    rt_work("extent directory flush", dir_job, &j);
+    rt_work_long("extent directory flush", dir_job, &j);
     if (j.rc < 0) return ext_io_error(x, j.rc, "fsync of the directory", 0, 0);
     x->dir_dirty = false;
     return ERR_OK;

@@ -53,7 +53,7 @@ static err log_segment_slurp(const struct log_segment *s, unsigned char **data)
 {
     struct slurp_job j = {.s = s, .data = log_alloc(s->head.bytes)};
     if (!j.data) return ERR_NO_MEMORY;
-    rt_work("log-read", slurp, &j);
+    rt_work_long("log-read", slurp, &j);
     if (j.e)
         free(j.data);
     else

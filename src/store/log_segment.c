@@ -391,6 +391,6 @@ err log_retire(struct log *l, uint64_t number)
     ASSERT(l->n > 1 && l->segments[0]->head.segment == number);
     j.s = l->segments[0];
     pthread_mutex_unlock(&l->lock);
-    rt_work("log-retire", retire_file, &j);
+    rt_work_long("log-retire", retire_file, &j);
     return j.e;
 }

@@ -56,6 +56,7 @@ struct engine_stats {
     uint64_t extent_files, extent_bytes, live_bytes, freed_bytes;
     uint64_t blob_cache_bytes, blob_cache_hits, blob_cache_misses;
     uint64_t corrupt_blocks, io_errors, write_stalls, write_stall_ns;
+    uint64_t log_waits, log_wait_ns; /* commits that waited for room in the log */
     uint64_t disk_total, disk_avail, seq;
 };
 void engine_get_stats(const struct store *s, struct engine_stats *out);

@@ -9,6 +9,7 @@
 
 /* So many marks cost a scan about as much as a page of 1,000 keys. */
 #define MARKS_MIN  2048u
+#define GAP        64u  /* so many between two keys are worth to be taken away, however many keys follow */
 #define SHARE      8u   /* compact where at least one in so many entries is a mark … */
 #define ENTRY_SIZE 100u /* … when an entry takes this many bytes on disk, about */
 /* What reaches the last level without being rewritten brings its marks along: rewrite it there. */
@@ -18,12 +19,14 @@
 struct purge {
     rocksdb_t *db;
     pthread_mutex_t lock;
-    struct dead dead; /* lock; not yet compacted */
+    struct dead dead;        /* lock; not yet compacted */
+    struct dead_range found; /* lock; by scans; count 0: nothing */
     bool running, closing;
     _Atomic uint64_t rounds;
 
     /* the round under way: purge_fiber's and, while that waits, the worker's */
     struct dead_range range;
+    bool exact; /* found by a scan: dense for sure */
     bool dense;
     uint64_t ns;
 };
@@ -92,7 +95,7 @@ static void round_job(void *arg)
     struct purge *p = arg;
     const struct dead_range *r = &p->range;
     p->ns = 0;
-    p->dense = is_dense(p, r);
+    p->dense = p->exact || is_dense(p, r);
     if (!p->dense) return;
     uint64_t from = sys->mono_ns();
     char *msg = NULL;
@@ -118,6 +121,12 @@ static void round_job(void *arg)
 static bool next_range(struct purge *p, struct dead_range *r)
 {
     struct dead *d = &p->dead;
+    p->exact = p->found.count > 0;
+    if (p->exact) {
+        *r = p->found;
+        p->found.count = 0;
+        return true;
+    }
     for (unsigned i = 0; i < d->n; i++) {
         if (d->r[i].count < MARKS_MIN || d->r[i].count < d->r[i].look) continue;
         *r = d->r[i];
@@ -139,6 +148,14 @@ static void put_back(struct purge *p, const struct dead_range *r)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* What scans found meanwhile was there before this round. */
+static void forget_found(struct purge *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->found.count = 0;
+    pthread_mutex_unlock(&p->lock);
+}
+
 static bool closing(struct purge *p)
 {
     pthread_mutex_lock(&p->lock);
@@ -156,19 +173,18 @@ static void purge_fiber(void *arg)
         if (!more) p->running = false;
         pthread_mutex_unlock(&p->lock);
         if (!more) break; /* *p may be gone */
-        rt_work("index-purge", round_job, p);
+        rt_work_long("index-purge", round_job, p);
+        if (p->exact) forget_found(p);
         if (!p->dense) put_back(p, &p->range);
         for (int64_t until = rt_now() + (int64_t)p->ns * REST; rt_now() < until && !closing(p);)
             rt_sleep(20 * RT_MS);
     }
 }
 
-void purge_note(struct purge *p, struct dead *deleted)
+/* lock held; unlocks. */
+static void consider(struct purge *p)
 {
-    if (deleted->n == 0) return;
-    pthread_mutex_lock(&p->lock);
-    dead_merge(&p->dead, deleted);
-    bool start = false;
+    bool start = p->found.count > 0;
     for (unsigned i = 0; i < p->dead.n; i++)
         start |= p->dead.r[i].count >= MARKS_MIN && p->dead.r[i].count >= p->dead.r[i].look;
     start = start && !p->running && !p->closing && rt_fiber_self();
@@ -178,4 +194,62 @@ void purge_note(struct purge *p, struct dead *deleted)
     pthread_mutex_lock(&p->lock);
     p->running = false;
     pthread_mutex_unlock(&p->lock);
+}
+
+void purge_note(struct purge *p, struct dead *deleted)
+{
+    if (deleted->n == 0) return;
+    pthread_mutex_lock(&p->lock);
+    dead_merge(&p->dead, deleted);
+    consider(p);
+}
+
+void purge_note_found(struct purge *p, const struct dead_range *found)
+{
+    if (found->count < MARKS_MIN) return;
+    pthread_mutex_lock(&p->lock);
+    if (found->count > p->found.count) p->found = *found;
+    consider(p);
+}
+
+/* ---- what scans step over ---- */
+
+static uint64_t marks_passed(const struct purge_meter *m)
+{
+    return rocksdb_perfcontext_metric(m->counts, rocksdb_internal_delete_skipped_count);
+}
+
+void purge_meter_begin(struct purge_meter *m, struct str from)
+{
+    m->counts = rocksdb_perfcontext_create();
+    rocksdb_set_perf_level(rocksdb_enable_count);
+    m->seen = marks_passed(m);
+    m->found.count = 0;
+    purge_meter_from(m, from);
+}
+
+void purge_meter_from(struct purge_meter *m, struct str key)
+{
+    m->last_n = key.n;
+    if (key.n) memcpy(m->last, key.p, key.n);
+}
+
+void purge_meter_step(struct purge_meter *m, struct str key)
+{
+    uint64_t now = marks_passed(m), passed = now - m->seen;
+    m->seen = now;
+    if (passed >= GAP) {
+        struct dead_range *f = &m->found;
+        if (f->count == 0) dead_bound(f, false, str_of(m->last, m->last_n));
+        dead_bound(f, true, key);
+        f->count += passed;
+        f->look = 0;
+    }
+    purge_meter_from(m, key);
+}
+
+void purge_meter_end(struct purge_meter *m)
+{
+    rocksdb_set_perf_level(rocksdb_disable);
+    rocksdb_perfcontext_destroy(m->counts);
 }

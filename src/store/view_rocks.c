@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #define MEMTABLE_BYTES ((size_t)16 << 20)
+#define BLOCK_BYTES    4096u /* a look-up in a large index reads, verifies and unpacks one */
 #define BATCH_INLINE   1024u /* larger batches are applied on a worker */
 /* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s … */
 #define MEND_TRIES   3u
@@ -61,10 +62,17 @@ static void set_table_options(struct view *v, size_t cache_bytes)
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
     v->cache = rocksdb_cache_create_lru(cache_bytes);
     rocksdb_block_based_options_set_block_cache(t, v->cache);
-    rocksdb_block_based_options_set_block_size(t, 16 << 10);
+    rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
     rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_block_based_options_set_whole_key_filtering(t, 1);
     rocksdb_block_based_options_set_format_version(t, 5);
+    /* In parts, of which a look-up needs two: whole, those of a large index push one another out of the
+     * cache. */
+    rocksdb_block_based_options_set_index_type(t,
+                                               rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(t, 1);
+    rocksdb_block_based_options_set_metadata_block_size(t, BLOCK_BYTES);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(t, 1);
     /* Filters and indexes live in the cache too, so that its bound is the bound. */
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(t, 1);
@@ -207,6 +215,7 @@ struct scan_job {
     bool cold;
     idx_scan_fn *fn;
     void *arg;
+    struct purge_meter meter;
     err e;
 };
 
@@ -234,12 +243,14 @@ static err walk(struct scan_job *j, rocksdb_iterator_t *it)
         struct str key, value, seek = STR_NONE;
         uint64_t seq;
         if (!iter_entry(it, &key, &value, &seq)) return ERR_CORRUPT;
+        if (!r->reverse) purge_meter_step(&j->meter, key);
         enum idx_step step = IDX_NEXT;
         /* seek_for_prev lands on hi itself when it exists; hi is exclusive. */
         if (!r->reverse || !r->hi.p || str_cmp(key, r->hi) < 0) step = j->fn(j->arg, key, value, seq, &seek);
         if (step == IDX_STOP) break;
         if (step == IDX_SEEK) {
             ASSERT(!r->reverse && str_cmp(seek, key) > 0);
+            purge_meter_from(&j->meter, seek);
             rocksdb_iter_seek(it, seek.p, seek.n);
         } else if (r->reverse) {
             rocksdb_iter_prev(it);
@@ -260,7 +271,11 @@ static void scan_on_worker(void *arg)
     if (j->r->lo.p) rocksdb_readoptions_set_iterate_lower_bound(o, j->r->lo.p, j->r->lo.n);
     if (j->cold) rocksdb_readoptions_set_fill_cache(o, 0);
     rocksdb_iterator_t *it = rocksdb_create_iterator(j->v->db, o);
+    purge_meter_begin(&j->meter, j->r->lo);
     j->e = walk(j, it);
+    /* The end of the range stands for the key that would have come. */
+    if (!rocksdb_iter_valid(it) && !j->r->reverse && j->r->hi.p) purge_meter_step(&j->meter, j->r->hi);
+    purge_meter_end(&j->meter);
     rocksdb_iter_destroy(it);
     rocksdb_readoptions_destroy(o);
 }
@@ -268,7 +283,11 @@ static void scan_on_worker(void *arg)
 err view_scan(struct view *v, const struct idx_range *r, bool cold, idx_scan_fn *fn, void *arg)
 {
     struct scan_job j = {.v = v, .r = r, .cold = cold, .fn = fn, .arg = arg};
-    rt_work("index-scan", scan_on_worker, &j);
+    if (cold)
+        rt_work_long("index-scan", scan_on_worker, &j);
+    else
+        rt_work("index-scan", scan_on_worker, &j);
+    if (v->purge && rt_fiber_self()) purge_note_found(v->purge, &j.meter.found);
     return j.e;
 }
 
@@ -415,7 +434,7 @@ static void flush_and_wait(void *arg)
 static err flush_once(struct view *v)
 {
     struct flush_job j = {.v = v};
-    rt_work("index-flush", flush_and_wait, &j);
+    rt_work_long("index-flush", flush_and_wait, &j);
     return take_error(v, j.msg, "flush");
 }
 

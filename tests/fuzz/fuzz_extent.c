@@ -73,7 +73,7 @@ static int m_list(const char *dir, bool (*fn)(void *arg, const char *name), void
 static void repair(unsigned char *p, uint64_t offset)
 {
     struct ext_head h = {
-        .flags = get_le32(p + 12) & (EXT_F_SEALED | EXT_F_LAST),
+        .flags = get_le32(p + 12) & (EXT_F_SEALED | EXT_F_LAST | EXT_F_INSIDE),
         .file = 1,
         .part = get_le32(p + 20),
         .offset = offset,
@@ -88,7 +88,8 @@ static void repair(unsigned char *p, uint64_t offset)
     if (p[78] & 1) { /* the lengths agree: what a healthy writer makes */
         h.data_len %= 100000;
         h.owner_len %= 5000;
-        h.disk_len = ext_disk_len(h.data_len, h.owner_len);
+        if (!ext_fits_head(h.data_len, h.owner_len)) h.flags &= ~(uint32_t)EXT_F_INSIDE;
+        h.disk_len = h.flags & EXT_F_INSIDE ? EXT_HEAD : ext_disk_len(h.data_len, h.owner_len);
         h.blob_size = h.blob_off + h.data_len;
         uint64_t at = offset + ext_meta_off(h.data_len, h.owner_len),
                  n = ext_meta_len(h.data_len, h.owner_len);

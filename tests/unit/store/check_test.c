@@ -158,7 +158,7 @@ static void test_leaked_extent(void **state)
     extents_small_keep(&small, 1);
     engine_close(&s);
     struct check_report r = check_run(false, false);
-    assert_true(r.unreferenced_bytes == 8192 && r.unreferenced_blobs == 0);
+    assert_true(r.unreferenced_bytes == 4096 && r.unreferenced_blobs == 0);
     assert_true(says(&r.lines, "blob 4d"));
     buf_free(&r.lines);
     r = check_run(true, false);

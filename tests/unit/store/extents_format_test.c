@@ -121,6 +121,29 @@ static void open_huge(struct ext_head *h)
     h->flags = 0;
     h->disk_len = EXT_OPEN_MAX + 4096;
 }
+static void inside(struct ext_head *h, uint64_t data_len, uint64_t disk_len)
+{
+    h->flags |= EXT_F_INSIDE;
+    h->blob_off = 0;
+    h->data_len = h->blob_size = data_len;
+    h->disk_len = disk_len;
+}
+static void inside_whole(struct ext_head *h)
+{
+    inside(h, EXT_META_ROOM - 8 - h->owner_len, EXT_HEAD);
+}
+static void inside_too_long(struct ext_head *h)
+{
+    inside(h, EXT_META_ROOM - 8 - h->owner_len + 1, EXT_HEAD);
+}
+static void inside_of_two_pages(struct ext_head *h)
+{
+    inside(h, 100, 2 * EXT_HEAD);
+}
+static void inside_huge(struct ext_head *h)
+{
+    inside(h, (uint64_t)-8, EXT_HEAD);
+}
 static void new_flag(struct ext_head *h)
 {
     h->flags |= 8;
@@ -136,6 +159,10 @@ static void test_lengths(void **state)
     assert_int_equal(decode_changed(wrong_size), ERR_CORRUPT);
     assert_int_equal(decode_changed(open_ragged), ERR_CORRUPT);
     assert_int_equal(decode_changed(open_huge), ERR_CORRUPT);
+    assert_int_equal(decode_changed(inside_whole), ERR_OK);
+    assert_int_equal(decode_changed(inside_too_long), ERR_CORRUPT);
+    assert_int_equal(decode_changed(inside_of_two_pages), ERR_CORRUPT);
+    assert_int_equal(decode_changed(inside_huge), ERR_CORRUPT);
     assert_int_equal(decode_changed(new_flag), ERR_UNSUPPORTED_FORMAT);
     assert_int_equal(ext_disk_len(0, 0), 4096);
     assert_int_equal(ext_disk_len(1, 0), 8192);

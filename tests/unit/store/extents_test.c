@@ -151,6 +151,65 @@ static void test_write_many(void **state)
     extents_close(x);
 }
 
+static void flip(const struct extent_place *p, uint64_t at)
+{
+    char path[128], byte;
+    file_path(p->file, path);
+    int fd = open(path, O_RDWR);
+    ASSERT(fd >= 0 && pread(fd, &byte, 1, (off_t)(p->offset + at)) == 1);
+    byte ^= 4;
+    ASSERT(pwrite(fd, &byte, 1, (off_t)(p->offset + at)) == 1);
+    close(fd);
+}
+
+/* A blob that fits into its head's page takes that page alone; one byte more takes two. What a bit flip
+ * anywhere in it hits is found, or was nothing. */
+static void test_one_page(void **state)
+{
+    (void)state;
+    enum { MOST = EXT_META_ROOM - 8 - 5 };
+    const size_t sizes[] = {1, 1000, MOST, MOST + 1};
+    struct extents *x = open_with((struct extents_options){0});
+    struct extent_small v[4];
+    static char data[4][4096];
+    for (size_t i = 0; i < 4; i++) {
+        fill_pattern(i + 1, 0, data[i], sizes[i]);
+        v[i] =
+            (struct extent_small){.blob_id = i + 1, .data = str_of(data[i], sizes[i]), .owner = STR("owner")};
+    }
+    assert_int_equal(extents_write_many(x, v, 4), ERR_OK);
+    char buf[4096 + 2 * EXTENT_BLOCK_MAX];
+    struct str view;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(v[i].place.disk_len, i < 3 ? 4096 : 8192);
+        struct extent_table *t = NULL;
+        for (int again = 0; again < 2; again++) { /* with the table, and from it */
+            assert_int_equal(extent_read(x, &v[i].place, i + 1, &t, 0, sizes[i], buf, sizeof buf, &view),
+                             ERR_OK);
+            assert_true(view.n == sizes[i] && is_pattern(i + 1, 0, view));
+        }
+        extent_table_free(t);
+        t = NULL;
+        assert_int_equal(extent_read(x, &v[i].place, i + 1, &t, sizes[i] - 1, 1, buf, sizeof buf, &view),
+                         ERR_OK);
+        assert_true(is_pattern(i + 1, sizes[i] - 1, view));
+        extent_table_free(t);
+    }
+    struct seen *s = scan(x, false);
+    assert_int_equal(s->n, 4);
+    free(s);
+    extents_close(x);
+    for (uint64_t at = 0; at < EXT_HEADER + 8 + 5 + 1000; at += 7) {
+        flip(&v[1].place, at);
+        x = open_with((struct extents_options){0});
+        struct extent_table *t = NULL;
+        assert_int_equal(extent_read(x, &v[1].place, 2, &t, 0, 1000, buf, sizeof buf, &view), ERR_CORRUPT);
+        extent_table_free(t);
+        extents_close(x);
+        flip(&v[1].place, at);
+    }
+}
+
 /* Bytes at the wrong place, or asked for by the wrong name, are never returned. */
 static void test_misdirected(void **state)
 {
@@ -467,6 +526,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_extents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_owner_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_page, setup, teardown),
         cmocka_unit_test_setup_teardown(test_misdirected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_freeing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dead_files, setup, teardown),
