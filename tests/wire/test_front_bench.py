@@ -64,6 +64,21 @@ def test_it_made_as_many_requests_as_it_says(start_server, operation, row):
         time.sleep(0.05)
 
 
+def test_objects_that_are_there_already(start_server):
+    """--existing puts and removes none, --overwrite makes none, --delimiter rolls up, --rate is not passed."""
+    s = start_server()
+    bench(s, "--mix=get=1", "--count=20", "--keep", "--prefix=deep/many/")
+    began = time.monotonic()
+    said, _ = bench(s, "--mix=put=1,get=1", "--existing", "--overwrite", "--prefix=deep/many/", "--count=60", "--rate=40")
+    assert time.monotonic() - began > 1.4 and said["operations"]["put"]["ops"] > 0
+    assert all(o["errors"] == o["wrong"] == 0 for o in said["operations"].values())
+    assert s.client().list_objects_v2(Bucket="ingot-bench")["KeyCount"] == 20
+    said, _ = bench(s, "--mix=list=1", "--existing", "--delimiter", "--prefix=deep/", "--count=5")
+    assert said["operations"]["list"]["ops"] == 5
+    said, _ = bench(s, "--mix=list=1", "--existing", "--delimiter", "--prefix=deep/many/", "--count=5", code=1)
+    assert said["operations"]["list"]["wrong"] == 5
+
+
 def test_a_duration_ends_it(start_server):
     said, _ = bench(start_server(), "--duration=1s", "--warmup=100ms", "--connections=2")
     assert said["seconds"] >= 1 and said["operations"]["get"]["ops"] > 0

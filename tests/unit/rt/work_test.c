@@ -58,6 +58,42 @@ static void mark(void *arg)
     *(bool *)arg = true;
 }
 
+/* ---- however many long jobs there are, the one worker is free for a short one ---- */
+
+static _Atomic bool released;
+
+static void hold(void *arg)
+{
+    (void)arg;
+    while (!released) usleep(200);
+}
+
+static void long_main(void *arg)
+{
+    rt_work_long("long", hold, NULL);
+    rt_sem_give(arg, 1);
+}
+
+static void long_jobs(struct rt *r)
+{
+    struct rt_sem done;
+    rt_sem_init(&done, 0);
+    released = false;
+    for (unsigned i = 0; i < 8; i++) CHECK(rt_spawn(rt_loop_at(r, 0), "long", long_main, &done));
+    rt_yield(); /* they have asked */
+    bool ran = false;
+    rt_work("short", mark, &ran);
+    CHECK(ran && !rt_sem_take(&done, 1, rt_now()));
+    released = true;
+    CHECK(rt_sem_take(&done, 8, rt_now() + 60 * RT_SEC));
+}
+
+static void test_long_jobs(void **state)
+{
+    (void)state;
+    matrix_run(&(struct rt_options){.loops = 1, .workers = 1}, long_jobs);
+}
+
 /* Outside a fiber a job runs in place. */
 static void test_in_place(void **state)
 {
@@ -245,8 +281,9 @@ static void test_guard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_jobs),  cmocka_unit_test(test_in_place), cmocka_unit_test(test_queue_full),
-        cmocka_unit_test(test_files), cmocka_unit_test(test_signals),  cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_long_jobs),  cmocka_unit_test(test_jobs),  cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_queue_full), cmocka_unit_test(test_files), cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_guard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
