@@ -178,6 +178,7 @@ static void test_one_page(void **state)
             (struct extent_small){.blob_id = i + 1, .data = str_of(data[i], sizes[i]), .owner = STR("owner")};
     }
     assert_int_equal(extents_write_many(x, v, 4), ERR_OK);
+    extents_small_keep(v, 4);
     char buf[4096 + 2 * EXTENT_BLOCK_MAX];
     struct str view;
     for (size_t i = 0; i < 4; i++) {
