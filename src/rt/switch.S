@@ -6,6 +6,8 @@
  * `to` was left. The floating-point control words are not saved: nothing here changes them.
  *
  * tools/gdb/ingot.py reads the same layout; change both.
+ *
+ * The watchdog's signal may come between any two instructions: the unwinding notes hold after each.
  */
 #if defined(__x86_64__)
 
@@ -17,19 +19,43 @@
 rt_switch:
         .cfi_startproc
         pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
         pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbx, 0
         pushq   %r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r12, 0
         pushq   %r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r13, 0
         pushq   %r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r14, 0
         pushq   %r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r15, 0
         movq    %rsp, (%rdi)
-        movq    %rsi, %rsp
+        movq    %rsi, %rsp          /* another stack, left in the same state */
         popq    %r15
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r15
         popq    %r14
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r14
         popq    %r13
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r13
         popq    %r12
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r12
         popq    %rbx
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbx
         popq    %rbp
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
         ret
         .cfi_endproc
         .size   rt_switch, .-rt_switch
@@ -40,6 +66,8 @@ rt_switch:
 fiber_boot:
         .cfi_startproc
         .cfi_undefined rip
+        nop                         /* who unwinds looks one byte before a return address */
+.Lboot:
         movq    %r12, %rdi
         xorl    %ebp, %ebp
         call    fiber_main@PLT
@@ -56,7 +84,7 @@ fiber_prepare:
         leaq    -80(%rdi), %rax
         andq    $-16, %rax
         addq    $8, %rax           /* so that the stack is aligned at fiber_boot's call */
-        leaq    fiber_boot(%rip), %rdx
+        leaq    .Lboot(%rip), %rdx
         xorl    %ecx, %ecx
         movq    %rcx, (%rax)       /* r15 */
         movq    %rcx, 8(%rax)      /* r14 */
@@ -80,12 +108,25 @@ fiber_prepare:
 rt_switch:
         .cfi_startproc
         sub     sp, sp, #160
+        .cfi_adjust_cfa_offset 160
         stp     x19, x20, [sp, #0]
         stp     x21, x22, [sp, #16]
         stp     x23, x24, [sp, #32]
         stp     x25, x26, [sp, #48]
         stp     x27, x28, [sp, #64]
         stp     x29, x30, [sp, #80]
+        .cfi_rel_offset x19, 0
+        .cfi_rel_offset x20, 8
+        .cfi_rel_offset x21, 16
+        .cfi_rel_offset x22, 24
+        .cfi_rel_offset x23, 32
+        .cfi_rel_offset x24, 40
+        .cfi_rel_offset x25, 48
+        .cfi_rel_offset x26, 56
+        .cfi_rel_offset x27, 64
+        .cfi_rel_offset x28, 72
+        .cfi_rel_offset x29, 80
+        .cfi_rel_offset x30, 88
         stp     d8, d9, [sp, #96]
         stp     d10, d11, [sp, #112]
         stp     d12, d13, [sp, #128]
@@ -104,6 +145,19 @@ rt_switch:
         ldp     d12, d13, [sp, #128]
         ldp     d14, d15, [sp, #144]
         add     sp, sp, #160
+        .cfi_adjust_cfa_offset -160
+        .cfi_restore x19
+        .cfi_restore x20
+        .cfi_restore x21
+        .cfi_restore x22
+        .cfi_restore x23
+        .cfi_restore x24
+        .cfi_restore x25
+        .cfi_restore x26
+        .cfi_restore x27
+        .cfi_restore x28
+        .cfi_restore x29
+        .cfi_restore x30
         ret
         .cfi_endproc
         .size   rt_switch, .-rt_switch
@@ -113,6 +167,8 @@ rt_switch:
 fiber_boot:
         .cfi_startproc
         .cfi_undefined x30
+        nop                         /* who unwinds looks before a return address */
+.Lboot:
         mov     x0, x19
         mov     x29, xzr
         bl      fiber_main
@@ -133,8 +189,8 @@ fiber_prepare:
         cmp     x3, #160
         b.ne    0b
         str     x1, [x2, #0]
-        adrp    x4, fiber_boot
-        add     x4, x4, :lo12:fiber_boot
+        adrp    x4, .Lboot
+        add     x4, x4, :lo12:.Lboot
         str     x4, [x2, #88]
         mov     x0, x2
         ret
