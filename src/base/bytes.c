@@ -72,7 +72,7 @@ uint64_t rd_le64(struct rd *r)
     return p ? get_le64(p) : 0;
 }
 
-uint64_t rd_varint(struct rd *r)
+uint64_t rd_varint_long(struct rd *r)
 {
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -91,14 +91,4 @@ struct str rd_bytes(struct rd *r, size_t n)
 {
     const char *p = take(r, n);
     return p ? str_of(p, n) : STR_NONE;
-}
-
-struct str rd_lenstr(struct rd *r)
-{
-    uint64_t n = rd_varint(r);
-    if (n > rd_left(r)) {
-        r->bad = true;
-        return STR_NONE;
-    }
-    return rd_bytes(r, (size_t)n);
 }

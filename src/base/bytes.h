@@ -81,12 +81,28 @@ uint8_t rd_u8(struct rd *r);
 uint16_t rd_le16(struct rd *r);
 uint32_t rd_le32(struct rd *r);
 uint64_t rd_le64(struct rd *r);
-uint64_t rd_varint(struct rd *r);
+uint64_t rd_varint_long(struct rd *r);
 struct str rd_bytes(struct rd *r, size_t n);
-struct str rd_lenstr(struct rd *r);
 static inline size_t rd_left(const struct rd *r)
 {
     return r->bad ? 0 : (size_t)(r->end - r->p);
+}
+/* Nearly all tags and lengths are one byte. */
+static inline uint64_t rd_varint(struct rd *r)
+{
+    if (!r->bad && r->p < r->end && (uint8_t)*r->p < 0x80) return (uint8_t)*r->p++;
+    return rd_varint_long(r);
+}
+static inline struct str rd_lenstr(struct rd *r)
+{
+    uint64_t n = rd_varint(r);
+    if (!r->bad && n <= (size_t)(r->end - r->p)) {
+        const char *p = r->p;
+        r->p += n;
+        return str_of(p, (size_t)n);
+    }
+    r->bad = true;
+    return STR_NONE;
 }
 
 #endif

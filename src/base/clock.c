@@ -59,7 +59,7 @@ static char *put_text(char *p, const char *s, size_t n)
     return p + n;
 }
 
-/* Write c as fmt says: the conversions are those of scan, and %f for milliseconds. */
+/* Write c as fmt says: the conversions are those of scan. */
 static void print(char *p, const char *fmt, const struct civil *c)
 {
     for (; *fmt; fmt++) {
@@ -92,9 +92,6 @@ static void print(char *p, const char *fmt, const struct civil *c)
         case 'S':
             p = put_digits(p, c->second, 2);
             break;
-        case 'f':
-            p = put_digits(p, c->ms, 3);
-            break;
         }
     }
     *p = 0;
@@ -109,7 +106,20 @@ void time_http(int64_t ms, char out[TIME_HTTP_SIZE])
 void time_iso(int64_t ms, char out[TIME_ISO_SIZE])
 {
     struct civil c = civil_of(ms);
-    print(out, "%Y-%m-%dT%H:%M:%S.%fZ", &c);
+    char *p = put_digits(out, c.year, 4);
+    *p++ = '-';
+    p = put_digits(p, c.month, 2);
+    *p++ = '-';
+    p = put_digits(p, c.day, 2);
+    *p++ = 'T';
+    p = put_digits(p, c.hour, 2);
+    *p++ = ':';
+    p = put_digits(p, c.minute, 2);
+    *p++ = ':';
+    p = put_digits(p, c.second, 2);
+    *p++ = '.';
+    p = put_digits(p, c.ms, 3);
+    memcpy(p, "Z", 2);
 }
 
 void time_amz(int64_t ms, char out[TIME_AMZ_SIZE])

@@ -17,26 +17,24 @@ struct str etag_dup(struct arena *a, const struct rec *r)
     return p ? str_of(p, etag_text(r->md5, r->parts, p)) : STR_NONE;
 }
 
-static void fill_header(const struct rec *r, uint64_t seq, bool current, struct obj_info *out)
-{
-    out->is_latest = current;
-    out->delete_marker = r->kind == REC_MARKER;
-    out->size = r->size;
-    out->modified_ms = r->modified_ms;
-    out->seq = seq;
-    out->crc64xz = r->crc64xz;
-    out->parts = r->parts;
-}
-
 err info_fill(struct arena *a, struct str bucket, struct str key, const struct found *f,
               enum versioning versioning, struct obj_info *out)
 {
-    *out = (struct obj_info){.bucket = bucket, .key = key, .owner = f->rec.f[REC_OWNER]};
-    fill_header(&f->rec, f->seq, f->current, out);
-    if (versioning != VERSIONING_OFF) out->version_id = version_text(a, &f->rec);
-    out->etag = etag_dup(a, &f->rec);
-    err e = rec_get_meta(a, &f->rec, &out->meta);
-    if (!e) e = sums_decode(f->rec.f[REC_SUMS], &out->sums);
+    const struct rec *r = &f->rec;
+    *out = (struct obj_info){.bucket = bucket,
+                             .key = key,
+                             .owner = r->f[REC_OWNER],
+                             .is_latest = f->current,
+                             .delete_marker = r->kind == REC_MARKER,
+                             .size = r->size,
+                             .modified_ms = r->modified_ms,
+                             .seq = f->seq,
+                             .crc64xz = r->crc64xz,
+                             .parts = r->parts};
+    if (versioning != VERSIONING_OFF) out->version_id = version_text(a, r);
+    out->etag = etag_dup(a, r);
+    err e = rec_get_meta(a, r, &out->meta);
+    if (!e) e = sums_decode(r->f[REC_SUMS], &out->sums);
     if (!e && arena_overflowed(a)) e = ERR_NO_MEMORY;
     return e;
 }
@@ -48,17 +46,30 @@ static struct str shared(struct arena *a, struct str s, struct str like)
     return str_eq(s, like) ? like : arena_dup(a, s);
 }
 
-err info_fill_listed(struct arena *a, struct str key, const struct rec *r, uint64_t seq, bool current,
-                     struct obj_info *out, const struct obj_info *like)
+static err fill_sums(struct str field, struct obj_entry *out)
 {
-    *out = (struct obj_info){0};
+    struct obj_checksums sums;
+    if (field.n == 0) return ERR_OK;
+    err e = sums_decode(field, &sums);
+    out->sums = sums.bits;
+    if (sums.bits) out->sums_type = sums.type[__builtin_ctz(sums.bits)];
+    return e;
+}
+
+err entry_fill(struct arena *a, struct str key, const struct rec *r, bool current,
+               const struct obj_entry *like, struct obj_entry *out)
+{
+    *out = (struct obj_entry){.size = r->size,
+                              .modified_ms = r->modified_ms,
+                              .parts = r->parts,
+                              .is_latest = current,
+                              .delete_marker = r->kind == REC_MARKER};
     char *p = arena_alloc_raw(a, key.n + ETAG_TEXT);
     if (!p) return ERR_NO_MEMORY;
     memcpy(p, key.p, key.n);
     out->key = str_of(p, key.n);
     if (r->kind != REC_MARKER) out->etag = str_of(p + key.n, etag_text(r->md5, r->parts, p + key.n));
-    fill_header(r, seq, current, out);
     out->owner = shared(a, r->f[REC_OWNER], like ? like->owner : STR_NONE);
-    out->meta.storage_class = shared(a, r->f[REC_STORAGE_CLASS], like ? like->meta.storage_class : STR_NONE);
-    return sums_decode(r->f[REC_SUMS], &out->sums);
+    out->storage_class = shared(a, r->f[REC_STORAGE_CLASS], like ? like->storage_class : STR_NONE);
+    return fill_sums(r->f[REC_SUMS], out);
 }

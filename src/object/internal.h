@@ -134,9 +134,10 @@ err copy_source_whole(struct objects *o, struct arena *a, struct str key, struct
 /* All of obj_info; views into the record's bytes, or arena memory. */
 err info_fill(struct arena *a, struct str bucket, struct str key, const struct found *f,
               enum versioning versioning, struct obj_info *out);
-/* Without metadata: what listings give. Text goes to arena memory, nothing keeps views of the record. */
-err info_fill_listed(struct arena *a, struct str key, const struct rec *r, uint64_t seq, bool current,
-                     struct obj_info *out, const struct obj_info *like);
+/* What listings give. Text goes to arena memory, nothing keeps views of the record. like: the entry before,
+ * or NULL. */
+err entry_fill(struct arena *a, struct str key, const struct rec *r, bool current,
+               const struct obj_entry *like, struct obj_entry *out);
 struct str version_text(struct arena *a, const struct rec *r); /* "null" or the id */
 struct str etag_dup(struct arena *a, const struct rec *r);
 

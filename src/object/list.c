@@ -64,17 +64,15 @@ static enum idx_step add_prefix(struct walk *w, uint64_t shard, struct str group
     return IDX_SEEK;
 }
 
-static enum idx_step add_item(struct walk *w, struct str key, struct str value, uint64_t seq)
+static enum idx_step add_item(struct walk *w, struct str key, struct str value)
 {
     struct rec r;
-    struct obj_info *items = w->out->items;
-    size_t i = w->out->n;
+    struct obj_entry *item = &w->out->items[w->out->n];
     err e = rec_decode(value, &r);
-    if (!e && r.f[REC_SEQ].n == 8) seq = get_le64(r.f[REC_SEQ].p);
-    if (!e) e = info_fill_listed(w->a, key, &r, seq, true, &items[i], i ? &items[i - 1] : NULL);
+    if (!e) e = entry_fill(w->a, key, &r, true, w->out->n ? item - 1 : NULL, item);
     if (e) return stop(w, e);
     w->out->n++;
-    w->out->next_key = items[i].key;
+    w->out->next_key = item->key;
     w->out->next_is_prefix = false;
     return IDX_NEXT;
 }
@@ -96,6 +94,7 @@ static enum idx_step on_current(void *arg, struct str k, struct str value, uint6
 {
     struct walk *w = arg;
     struct str key = key_rest(k), group;
+    (void)seq;
     if (rec_kind_of(value) == REC_MARKER) return skip(w, key);
     if (entries(w) == w->in->max) {
         w->out->truncated = true;
@@ -103,7 +102,7 @@ static enum idx_step on_current(void *arg, struct str k, struct str value, uint6
     }
     if (list_group(key, w->in->prefix, w->in->delimiter, &group))
         return add_prefix(w, get_be64(k.p), group, seek);
-    return add_item(w, key, value, seq);
+    return add_item(w, key, value);
 }
 
 bool list_possible(const struct obj_list_in *in)

@@ -9,7 +9,6 @@ struct group { /* a key with its versions, or a common prefix */
     bool prefix;
     bool resumed;     /* its current version was on an earlier page */
     struct str value; /* current record */
-    uint64_t seq;
 };
 
 struct walk {
@@ -44,11 +43,11 @@ static enum idx_step seek_to(struct walk *w, char space, struct str rest, struct
     return IDX_SEEK;
 }
 
-static enum idx_step gather(struct walk *w, struct str key, struct str value, uint64_t seq, struct str *seek)
+static enum idx_step gather(struct walk *w, struct str key, struct str value, struct str *seek)
 {
     struct str group;
     struct group *g = &w->groups[w->ngroups];
-    *g = (struct group){.prefix = list_group(key, w->in.prefix, w->in.delimiter, &group), .seq = seq};
+    *g = (struct group){.prefix = list_group(key, w->in.prefix, w->in.delimiter, &group)};
     g->key = arena_dup(w->a, g->prefix ? group : key);
     if (!g->prefix) g->value = arena_dup(w->a, value);
     if (!g->key.p || (!g->prefix && !g->value.p)) return stop(w, ERR_NO_MEMORY);
@@ -66,20 +65,18 @@ static bool take_place(struct walk *w)
     return false;
 }
 
-static bool emit_version(struct walk *w, struct str key, struct str value, uint64_t seq, bool current)
+static bool emit_version(struct walk *w, struct str key, struct str value, bool current)
 {
     struct rec r;
     if (!take_place(w)) return false;
-    struct obj_info *items = w->out->items;
-    size_t i = w->out->n;
+    struct obj_entry *item = &w->out->items[w->out->n];
     w->e = rec_decode(value, &r);
-    if (!w->e && r.f[REC_SEQ].n == 8) seq = get_le64(r.f[REC_SEQ].p);
-    if (!w->e) w->e = info_fill_listed(w->a, key, &r, seq, current, &items[i], i ? &items[i - 1] : NULL);
+    if (!w->e) w->e = entry_fill(w->a, key, &r, current, w->out->n ? item - 1 : NULL, item);
     if (w->e) return false;
-    items[i].version_id = version_text(w->a, &r);
+    item->version_id = version_text(w->a, &r);
     w->out->n++;
-    w->out->next_key = items[i].key;
-    w->out->next_version = items[i].version_id;
+    w->out->next_key = item->key;
+    w->out->next_version = item->version_id;
     w->out->next_is_prefix = false;
     return true;
 }
@@ -100,7 +97,7 @@ static bool open_group(struct walk *w)
     const struct group *g = &w->groups[w->g];
     if (w->opened || g->resumed) return true;
     w->opened = true;
-    return g->prefix ? emit_prefix(w, g) : emit_version(w, g->key, g->value, g->seq, true);
+    return g->prefix ? emit_prefix(w, g) : emit_version(w, g->key, g->value, true);
 }
 
 /* All groups that come before key, whole. */
@@ -118,7 +115,7 @@ static bool advance_to(struct walk *w, struct str key)
     return true;
 }
 
-static enum idx_step weave(struct walk *w, struct str k, struct str value, uint64_t seq, struct str *seek)
+static enum idx_step weave(struct walk *w, struct str k, struct str value, struct str *seek)
 {
     struct str key;
     struct vid v;
@@ -128,16 +125,17 @@ static enum idx_step weave(struct walk *w, struct str k, struct str value, uint6
     const struct group *g = &w->groups[w->g];
     if (g->prefix && str_starts(key, g->key)) return seek_to(w, KEY_VERSION, g->key, seek);
     if (!str_eq(g->key, key)) return IDX_NEXT;
-    return emit_version(w, key, value, seq, false) ? IDX_NEXT : IDX_STOP;
+    return emit_version(w, key, value, false) ? IDX_NEXT : IDX_STOP;
 }
 
 static enum idx_step on_record(void *arg, struct str k, struct str value, uint64_t seq, struct str *seek)
 {
+    (void)seq;
     struct walk *w = arg;
     char space = key_space_of(k);
     if (space == KEY_CURRENT && w->ngroups < w->wanted && str_starts(key_rest(k), w->in.prefix))
-        return gather(w, key_rest(k), value, seq, seek);
-    if (str_cmp(k, key_str(&w->vfrom)) >= 0) return weave(w, k, value, seq, seek);
+        return gather(w, key_rest(k), value, seek);
+    if (str_cmp(k, key_str(&w->vfrom)) >= 0) return weave(w, k, value, seek);
     /* Enough current records, a space between the two, or versions of an earlier page. */
     *seek = key_str(&w->vfrom);
     return IDX_SEEK;

@@ -227,8 +227,18 @@ struct obj_list_in {
     bool after_is_prefix; /* `after` is a common prefix already returned: skip all under it */
     unsigned max;         /* 0 gives an empty page, not truncated */
 };
+struct obj_entry { /* what a listing says of an object: small, for a page has a thousand */
+    struct str key, version_id, owner, storage_class;
+    struct str etag; /* as in obj_info */
+    uint64_t size;
+    int64_t modified_ms;
+    unsigned sums; /* HASH_BITs of the checksums that it has */
+    enum checksum_type sums_type;
+    unsigned parts; /* 0: not multipart */
+    bool is_latest, delete_marker;
+};
 struct obj_list_out {
-    struct obj_info *items; /* meta other than storage class is not filled */
+    struct obj_entry *items;
     size_t n;
     struct str *prefixes; /* common prefixes, in order */
     size_t nprefixes;

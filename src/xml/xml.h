@@ -25,15 +25,43 @@ struct xml_node *xml_child(const struct xml_node *n, const char *name);
 /* Its text, or STR_NONE where there is no such child. */
 struct str xml_child_text(const struct xml_node *n, const char *name);
 
-void xml_begin_doc(struct buf *b); /* the XML declaration */
-void xml_open(struct buf *b, const char *name);
+void xml_begin_doc(struct buf *b);                                           /* the XML declaration */
 void xml_open_attrs(struct buf *b, const char *name, const char *raw_attrs); /* raw_attrs written as is */
-void xml_close(struct buf *b, const char *name);
 void xml_text(struct buf *b, struct str s); /* escaped: & < > " and, as &#xN;, what XML cannot hold */
-void xml_elem(struct buf *b, const char *name, struct str value);
-void xml_elem_z(struct buf *b, const char *name, const char *value);
-void xml_elem_u64(struct buf *b, const char *name, uint64_t v);
-void xml_elem_bool(struct buf *b, const char *name, bool v);
-void xml_elem_time(struct buf *b, const char *name, int64_t ms); /* ISO 8601 with milliseconds */
+void xml_tag(struct buf *b, struct str begin, struct str name);
+void xml_element(struct buf *b, struct str name, struct str value);
+void xml_element_quoted(struct buf *b, struct str name, struct str value); /* "value", the marks escaped */
+void xml_element_u64(struct buf *b, struct str name, uint64_t v);
+void xml_element_time(struct buf *b, struct str name, int64_t ms); /* ISO 8601 with milliseconds */
+
+/* Inline, so that the length of a literal name is a constant: a listing writes some ten thousand. */
+static inline void xml_open(struct buf *b, const char *name)
+{
+    xml_tag(b, STR("<"), str_c(name));
+}
+static inline void xml_close(struct buf *b, const char *name)
+{
+    xml_tag(b, STR("</"), str_c(name));
+}
+static inline void xml_elem(struct buf *b, const char *name, struct str value)
+{
+    xml_element(b, str_c(name), value);
+}
+static inline void xml_elem_z(struct buf *b, const char *name, const char *value)
+{
+    xml_element(b, str_c(name), str_c(value));
+}
+static inline void xml_elem_u64(struct buf *b, const char *name, uint64_t v)
+{
+    xml_element_u64(b, str_c(name), v);
+}
+static inline void xml_elem_bool(struct buf *b, const char *name, bool v)
+{
+    xml_element(b, str_c(name), v ? STR("true") : STR("false"));
+}
+static inline void xml_elem_time(struct buf *b, const char *name, int64_t ms)
+{
+    xml_element_time(b, str_c(name), ms);
+}
 
 #endif

@@ -55,7 +55,7 @@ struct judge_list judge_list(struct judge *j, const char *bucket, bool versions)
     struct obj_list_out out = {.truncated = true};
     while (out.truncated) {
         err e = obj_list(j->objects, j->a, &in, &out);
-        struct obj_info *v = e ? NULL : ARENA_ARRAY(j->a, struct obj_info, l.n + out.n + 1);
+        struct obj_entry *v = e ? NULL : ARENA_ARRAY(j->a, struct obj_entry, l.n + out.n + 1);
         if (!v) {
             judge_say(j, "%s cannot be listed: %s", bucket, err_name(e ? e : ERR_NO_MEMORY));
             break;

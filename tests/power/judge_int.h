@@ -23,7 +23,7 @@ err judge_digest(struct judge *j, const char *bucket, struct str key, struct str
 
 /* Everything in a bucket: current objects, or all versions. Complains if the listing fails. */
 struct judge_list {
-    struct obj_info *v;
+    struct obj_entry *v;
     bool *known; /* set by whoever finds an item in the history */
     size_t n;
 };

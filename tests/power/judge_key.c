@@ -1,10 +1,10 @@
 /* What one key may hold at a cut. */
 #include "power/judge_int.h"
 
-static struct obj_info *find(struct judge_list *l, const char *key, const char *version)
+static struct obj_entry *find(struct judge_list *l, const char *key, const char *version)
 {
     for (size_t i = 0; i < l->n; i++) {
-        struct obj_info *o = &l->v[i];
+        struct obj_entry *o = &l->v[i];
         if (!str_eq(o->key, str_c(key)) || (version && !str_eq(o->version_id, str_c(version)))) continue;
         l->known[i] = true;
         return o;
@@ -50,7 +50,7 @@ void judge_key(struct judge *j, size_t from, size_t to, struct judge_list *liste
     char hex[DIGEST_TEXT];
     struct obj_info info;
     err e = judge_digest(j, o->bucket, str_c(o->key), STR_NONE, hex, &info);
-    struct obj_info *entry = find(listed, o->key, NULL);
+    struct obj_entry *entry = find(listed, o->key, NULL);
     if (e && e != ERR_NO_SUCH_KEY) {
         judge_say(j, "%s/%s cannot be read: %s", o->bucket, o->key, err_name(e));
         return;
@@ -82,7 +82,8 @@ static void judge_one_version(struct judge *j, const struct op *o, enum op_state
                               struct judge_list *listed)
 {
     char hex[DIGEST_TEXT];
-    struct obj_info info, *entry = made == OP_NOT ? NULL : find(listed, o->key, o->name);
+    struct obj_info info;
+    struct obj_entry *entry = made == OP_NOT ? NULL : find(listed, o->key, o->name);
     if (!entry) {
         if (made == OP_DONE && removed == OP_NOT)
             judge_say(j, "%s/%s version %s is gone", o->bucket, o->key, o->name);
@@ -101,7 +102,8 @@ static void judge_one_version(struct judge *j, const struct op *o, enum op_state
 static void judge_latest(struct judge *j, const struct op *newest, struct judge_list *listed)
 {
     char hex[DIGEST_TEXT];
-    struct obj_info info, *entry = newest ? find(listed, newest->key, newest->name) : NULL;
+    struct obj_info info;
+    struct obj_entry *entry = newest ? find(listed, newest->key, newest->name) : NULL;
     if (!entry) return;
     err e = judge_digest(j, newest->bucket, str_c(newest->key), STR_NONE, hex, &info);
     bool right = newest->kind == OP_VMARK ? e == ERR_NO_SUCH_KEY : !e && strcmp(hex, newest->value) == 0;

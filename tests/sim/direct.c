@@ -277,7 +277,7 @@ static struct item *next_item(struct answer *a)
     return i;
 }
 
-static void add_object(struct answer *a, const struct obj_info *o)
+static void add_object(struct answer *a, const struct obj_entry *o)
 {
     struct item *i = next_item(a);
     i->kind = o->delete_marker ? ITEM_MARKER : ITEM_KEY;

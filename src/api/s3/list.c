@@ -1,6 +1,8 @@
 /* ListObjects and ListObjectsV2. */
 #include "api/s3/s3.h"
 
+#define ENTRY_TEXT 384 /* bytes of an entry, its key of usual length */
+
 struct listing {
     struct obj_list_in in;
     struct obj_list_out out;
@@ -27,34 +29,30 @@ static bool is_common_prefix(struct str marker, struct str prefix, struct str de
     return str_find(rest, delimiter, &at) && at + delimiter.n == rest.n;
 }
 
-static void render_checksum(struct buf *b, const struct obj_checksums *s)
+static void render_checksum(struct buf *b, const struct obj_entry *i)
 {
-    bool typed = false;
     S3_EACH_CHECKSUM(alg)
-    {
-        if (!(s->bits & HASH_BIT(alg))) continue;
-        xml_elem_z(b, "ChecksumAlgorithm", hash_name(alg));
-        if (!typed) xml_elem_z(b, "ChecksumType", s3_checksum_type(s->type[alg]));
-        typed = true;
-    }
+    if (i->sums & HASH_BIT(alg)) xml_elem_z(b, "ChecksumAlgorithm", hash_name(alg));
+    if (i->sums) xml_elem_z(b, "ChecksumType", s3_checksum_type(i->sums_type));
 }
 
 static void render_object(struct api_request *rq, struct buf *b, const struct listing *l,
-                          const struct obj_info *i)
+                          const struct obj_entry *i)
 {
     xml_open(b, "Contents");
     s3_xml_name(b, "Key", i->key, l->url);
     s3_xml_time(b, "LastModified", i->modified_ms);
     s3_xml_etag(b, i->etag);
-    render_checksum(b, &i->sums);
+    render_checksum(b, i);
     xml_elem_u64(b, "Size", i->size);
     if (l->owner) s3_xml_owner(rq, b, "Owner", i->owner);
-    xml_elem(b, "StorageClass", s3_storage_class(i->meta.storage_class));
+    xml_elem(b, "StorageClass", s3_storage_class(i->storage_class));
     xml_close(b, "Contents");
 }
 
 static void render_page(struct api_request *rq, struct buf *b, const struct listing *l)
 {
+    buf_reserve(b, l->out.n * ENTRY_TEXT); /* most pages then grow no more */
     for (size_t i = 0; i < l->out.n; i++) render_object(rq, b, l, &l->out.items[i]);
     for (size_t i = 0; i < l->out.nprefixes; i++) {
         xml_open(b, "CommonPrefixes");
@@ -143,7 +141,7 @@ err s3_list_objects_v2(struct api_request *rq)
 /* ---- versions ---- */
 
 static void render_version(struct api_request *rq, struct buf *b, const struct listing *l,
-                           const struct obj_info *i)
+                           const struct obj_entry *i)
 {
     const char *element = i->delete_marker ? "DeleteMarker" : "Version";
     xml_open(b, element);
@@ -153,9 +151,9 @@ static void render_version(struct api_request *rq, struct buf *b, const struct l
     s3_xml_time(b, "LastModified", i->modified_ms);
     if (!i->delete_marker) {
         s3_xml_etag(b, i->etag);
-        render_checksum(b, &i->sums);
+        render_checksum(b, i);
         xml_elem_u64(b, "Size", i->size);
-        xml_elem(b, "StorageClass", s3_storage_class(i->meta.storage_class));
+        xml_elem(b, "StorageClass", s3_storage_class(i->storage_class));
     }
     s3_xml_owner(rq, b, "Owner", i->owner);
     xml_close(b, element);
@@ -198,6 +196,7 @@ err s3_list_object_versions(struct api_request *rq)
         if (l.out.next_version.n) xml_elem(&b, "NextVersionIdMarker", l.out.next_version);
     }
     render_common(&b, &l);
+    buf_reserve(&b, l.out.n * ENTRY_TEXT);
     for (size_t i = 0; i < l.out.n; i++) render_version(rq, &b, &l, &l.out.items[i]);
     for (size_t i = 0; i < l.out.nprefixes; i++) {
         xml_open(&b, "CommonPrefixes");

@@ -73,11 +73,7 @@ void s3_xml_time(struct buf *b, const char *element, int64_t ms)
 
 void s3_xml_etag(struct buf *b, struct str etag)
 {
-    xml_open(b, "ETag");
-    xml_text(b, STR("\""));
-    xml_text(b, etag);
-    xml_text(b, STR("\""));
-    xml_close(b, "ETag");
+    xml_element_quoted(b, STR("ETag"), etag);
 }
 
 void s3_xml_name(struct buf *b, const char *element, struct str s, bool url)

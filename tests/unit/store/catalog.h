@@ -33,6 +33,19 @@ static inline void catalog_info(struct buf *out, const struct obj_info *i)
             i->parts);
 }
 
+static inline void catalog_entry(struct buf *out, const struct obj_entry *i)
+{
+    catalog_info(out, &(struct obj_info){.key = i->key,
+                                         .version_id = i->version_id,
+                                         .is_latest = i->is_latest,
+                                         .delete_marker = i->delete_marker,
+                                         .size = i->size,
+                                         .etag = i->etag,
+                                         .modified_ms = i->modified_ms,
+                                         .owner = i->owner,
+                                         .parts = i->parts});
+}
+
 static inline void catalog_pairs(struct buf *out, const char *what, const struct obj_pair *v, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -75,7 +88,7 @@ static inline err catalog_list(struct shop *w, struct arena *a, const struct cat
     struct obj_list_in in = {.bucket = n->a, .versions = n->kind == CAT_VERSIONS, .max = 1000};
     struct obj_list_out list;
     err e = obj_list(w->o, a, &in, &list);
-    for (size_t i = 0; !e && i < list.n; i++) catalog_info(out, &list.items[i]);
+    for (size_t i = 0; !e && i < list.n; i++) catalog_entry(out, &list.items[i]);
     return e;
 }
 

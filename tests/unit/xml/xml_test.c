@@ -251,6 +251,37 @@ static void written_text_reads_back(void **state)
     buf_free(&text);
 }
 
+/* Text is looked at by eight bytes: each byte, at each place among plain ones, comes out as it does by
+ * itself. */
+static void every_byte_at_every_place(void **state)
+{
+    (void)state;
+    struct buf b, by_one;
+    char text[19] = "abcdefghijklmnopqr";
+    buf_init(&b, 0);
+    buf_init(&by_one, 0);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t at = 0; at < 18; at++) {
+            char was = text[at];
+            text[at] = (char)byte;
+            buf_clear(&b);
+            buf_clear(&by_one);
+            xml_elem(&b, "t", str_of(text, 18));
+            buf_cstr(&by_one, "<t>");
+            for (size_t i = 0; i < 18; i++) xml_text(&by_one, str_of(text + i, 1));
+            buf_cstr(&by_one, "</t>");
+            assert_true(str_eq(buf_view(&b), buf_view(&by_one)));
+            text[at] = was;
+        }
+    }
+    buf_clear(&b);
+    xml_element_quoted(&b, STR("E"), STR("0123456789"));
+    xml_element_quoted(&b, STR("E"), STR("a<b"));
+    assert_str(buf_view(&b), "<E>&quot;0123456789&quot;</E><E>&quot;a&lt;b&quot;</E>");
+    buf_free(&b);
+    buf_free(&by_one);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, make_arena, drop_arena)
 
 int main(void)
@@ -268,6 +299,7 @@ int main(void)
         T(writer_escapes),
         T(writer_writes_elements),
         T(written_text_reads_back),
+        T(every_byte_at_every_place),
     };
     return cmocka_run_group_tests_name("xml", tests, NULL, NULL);
 }
