@@ -1,6 +1,7 @@
 /* Names and sizes, and the set of algorithms that are fed together. */
 #include "hash/internal.h"
 #include "base/assert.h"
+#include "base/spares.h"
 #include "hash/md5.h"
 
 #define SLICE      ((size_t)64 << 10) /* stays in the L2 cache while each algorithm reads it */
@@ -47,13 +48,14 @@ struct hash_set {
     struct digest sha1, sha256;
 };
 
+static struct spares spare_sets = SPARES_NONE;
+
 struct hash_set *hash_set_new(unsigned bits)
 {
     ASSERT(bits < HASH_BIT(HASH_ALGS));
-    struct hash_set *h = calloc(1, sizeof *h);
-    if (!h) return NULL;
-    h->magic = SET_MAGIC;
-    h->bits = bits;
+    struct hash_set *h = spares_take(&spare_sets);
+    if (!h && !(h = malloc(sizeof *h))) return NULL;
+    *h = (struct hash_set){.magic = SET_MAGIC, .bits = bits};
     md5_begin(&h->md5);
     digest_begin(HASH_SHA1, &h->sha1);
     digest_begin(HASH_SHA256, &h->sha256);
@@ -65,7 +67,7 @@ void hash_set_free(struct hash_set *h)
     if (!h) return;
     CHECK_MAGIC(h, SET_MAGIC);
     h->magic = 0;
-    free(h);
+    if (!spares_give(&spare_sets, h)) free(h);
 }
 
 /* Everything but MD5. */

@@ -3,6 +3,7 @@
 #define OBJECT_INTERNAL_H
 
 #include "base/assert.h"
+#include "base/spares.h"
 #include "object/record.h"
 #include "object/table.h"
 
@@ -18,6 +19,7 @@ struct objects {
     struct bucket_cache *cache;
     struct mill *mill;
     struct sweeper *sweeper; /* NULL: never started */
+    struct spares arenas;    /* of changes (mut.c) */
     int lanes;               /* long bodies that may still be hashed beside (lane.h); atomic */
 };
 #define OBJECTS_MAGIC 0x6f626a73u
@@ -83,6 +85,7 @@ err mut_run(struct objects *o, struct str bucket, err (*build)(struct mut *m, vo
 /* As mut_run for a shard whose guard is not looked at (the system shard, a bucket being purged). */
 err mut_run_shard(struct objects *o, uint64_t shard, err (*build)(struct mut *m, void *arg), void *arg,
                   uint64_t *seq);
+void mut_free_spares(struct objects *o);
 /* +1 or -1 for a piece's blob; references that cancel out within a transaction are never made. */
 void mut_ref(struct mut *m, uint64_t blob, int64_t delta);
 void mut_put(struct mut *m, const struct key *k, struct str value); /* STR_NONE: out of memory, latched */

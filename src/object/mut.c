@@ -126,8 +126,8 @@ static bool renamed(struct mut *m, struct str bucket)
 static err run(struct mut *m, struct str bucket, build_fn *build, void *arg, uint64_t *seq)
 {
     err e = ERR_SLOW_DOWN;
-    m->a = arena_new(0);
-    if (!m->a) return ERR_NO_MEMORY;
+    m->a = spares_take(&m->o->arenas);
+    if (!m->a && !(m->a = arena_new(0))) return ERR_NO_MEMORY;
     for (m->attempt = 0; m->attempt < ATTEMPTS_MAX; m->attempt++) {
         e = attempt(m, bucket, build, arg, seq);
         if (e == ERR_NO_SUCH_BUCKET && bucket.n && renamed(m, bucket)) continue;
@@ -135,8 +135,14 @@ static err run(struct mut *m, struct str bucket, build_fn *build, void *arg, uin
         e = ERR_SLOW_DOWN;
         back_off(m->attempt);
     }
-    arena_free(m->a);
+    arena_reset(m->a);
+    if (!spares_give(&m->o->arenas, m->a)) arena_free(m->a);
     return e;
+}
+
+void mut_free_spares(struct objects *o)
+{
+    for (struct arena *a; (a = spares_take(&o->arenas)) != NULL;) arena_free(a);
 }
 
 err mut_run(struct objects *o, struct str bucket, build_fn *build, void *arg, uint64_t *seq)

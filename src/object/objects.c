@@ -28,6 +28,7 @@ err objects_new(const struct objects_options *opt, struct objects **out)
                           .min_part_size = opt->min_part_size ? opt->min_part_size : OBJ_PART_MIN_SIZE,
                           .cache = bucket_cache_new(),
                           .mill = mill_new(),
+                          .arenas = SPARES_NONE,
                           .lanes = LANES_MAX};
     err e = o->cache && o->mill ? read_system(o) : ERR_NO_MEMORY;
     if (e) {
@@ -45,6 +46,7 @@ void objects_free(struct objects *o)
     sweeper_free(o->sweeper);
     bucket_cache_free(o->cache);
     mill_free(o->mill);
+    mut_free_spares(o);
     o->magic = 0;
     free(o);
 }

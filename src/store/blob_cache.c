@@ -14,16 +14,9 @@ struct blob_cache {
 
 struct small_body *small_body_new(uint64_t id, size_t cap)
 {
-    struct small_body *b = calloc(1, sizeof *b);
+    struct small_body *b = malloc(sizeof *b + cap);
     if (!b) return NULL;
-    b->p = malloc(cap ? cap : 1);
-    if (!b->p) {
-        free(b);
-        return NULL;
-    }
-    b->users = 1;
-    b->id = id;
-    b->cap = cap;
+    *b = (struct small_body){.users = 1, .id = id, .cap = cap, .p = b->first};
     list_init(&b->lru);
     return b;
 }
@@ -31,8 +24,10 @@ struct small_body *small_body_new(uint64_t id, size_t cap)
 bool small_body_grow(struct small_body *b, size_t cap)
 {
     if (cap <= b->cap) return true;
-    char *p = realloc(b->p, cap);
+    bool first = b->p == b->first;
+    char *p = realloc(first ? NULL : b->p, cap);
     if (!p) return false;
+    if (first) memcpy(p, b->first, b->n);
     b->p = p;
     b->cap = cap;
     return true;
@@ -41,7 +36,7 @@ bool small_body_grow(struct small_body *b, size_t cap)
 void small_body_drop(struct small_body *b)
 {
     if (!b || __atomic_sub_fetch(&b->users, 1, __ATOMIC_ACQ_REL) > 0) return;
-    free(b->p);
+    if (b->p != b->first) free(b->p);
     free(b);
 }
 

@@ -13,7 +13,8 @@ struct small_body {
     size_t n, cap;
     struct list lru;
     struct small_body *chain;
-    char *p;
+    char *p; /* `first`, until it outgrows that */
+    char first[];
 };
 struct small_body *small_body_new(uint64_t id, size_t cap); /* one user; NULL: no memory */
 bool small_body_grow(struct small_body *b, size_t cap);     /* before it is shared */

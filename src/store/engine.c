@@ -41,6 +41,7 @@ struct engine *engine_new(const struct engine_options *o, char why[512])
     list_init(&e->log_waiters);
     list_init(&e->close_waiters);
     list_init(&e->spare_readers);
+    e->spare_writers = (struct spares)SPARES_NONE;
     int n = snprintf(e->dir, sizeof e->dir, "%s", o->dir);
     if (n > 0 && (size_t)n < sizeof e->dir) {
         set_defaults(e, o);
@@ -54,6 +55,7 @@ struct engine *engine_new(const struct engine_options *o, char why[512])
 void engine_free(struct engine *e)
 {
     readers_free(e);
+    writers_free(e);
     committer_free(e);
     cells_free(e->cells);
     view_close(e->view);

@@ -17,8 +17,8 @@ struct engine_writer {
     int64_t hint;
     struct small_body *body; /* until it outgrows memory */
     struct extent_writer *x; /* then */
-    char *owner;             /* inline, once sealed */
-    size_t owner_len;
+    char *owner;             /* inline, once sealed; its memory stays with a spare writer */
+    size_t owner_len, owner_cap;
     const struct extent_place *places; /* extents, once sealed: x's, or shared */
     size_t nplaces;
     struct extent_small shared;
@@ -48,22 +48,48 @@ static struct engine *engine_of_blobs(struct blobs *b)
 
 /* ---- writing ---- */
 
+#define OWNER_KEPT 4096u /* bytes that a spare writer may hold */
+
+static struct engine_writer *writer_new(struct engine *e)
+{
+    struct engine_writer *w = spares_take(&e->spare_writers);
+    if (!w && !(w = calloc(1, sizeof *w))) return NULL;
+    *w = (struct engine_writer){.magic = WRITER_MAGIC, .e = e, .owner = w->owner, .owner_cap = w->owner_cap};
+    return w;
+}
+
+static void writer_free(struct engine_writer *w)
+{
+    w->magic = 0;
+    small_body_drop(w->body);
+    w->body = NULL;
+    if (w->owner_cap <= OWNER_KEPT && spares_give(&w->e->spare_writers, w)) return;
+    free(w->owner);
+    free(w);
+}
+
+void writers_free(struct engine *e)
+{
+    for (struct engine_writer *w; (w = spares_take(&e->spare_writers)) != NULL;) {
+        free(w->owner);
+        free(w);
+    }
+}
+
 static err create(struct blobs *b, int64_t size_hint, struct blob_writer **out)
 {
     struct engine *e = engine_of_blobs(b);
     CHECK_MAGIC(e, ENGINE_MAGIC);
     err r = space_admit(e, SPACE_TAKES);
     if (r) return r;
-    struct engine_writer *w = calloc(1, sizeof *w);
+    struct engine_writer *w = writer_new(e);
     if (!w) return ERR_NO_MEMORY;
-    w->magic = WRITER_MAGIC;
-    w->e = e;
     w->hint = size_hint;
     w->w.id = e->super.epoch << 40 | (atomic_fetch_add(&e->next_blob, 1) + 1);
-    size_t cap = size_hint >= 0 && (uint64_t)size_hint <= e->body_max ? (size_t)size_hint : 4096;
+    size_t cap = size_hint >= 0 && (uint64_t)size_hint <= e->body_max ? (size_t)size_hint : 0;
     w->body = small_body_new(w->w.id, cap);
     if (!w->body) {
-        free(w);
+        writer_free(w);
         return ERR_NO_MEMORY;
     }
     *out = &w->w;
@@ -100,7 +126,7 @@ static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
     if (r || !w->body) return extents_failed(w->e, r);
     struct small_body *b = w->body;
     if (b->n + n > b->cap) {
-        size_t cap = b->cap ? b->cap : 1024;
+        size_t cap = b->cap ? b->cap : 4096;
         while (cap < b->n + n) cap *= 2;
         if (!small_body_grow(b, cap)) return ERR_NO_MEMORY;
     }
@@ -121,6 +147,16 @@ static err seal_shared(struct engine_writer *w, struct str owner)
     return ERR_OK;
 }
 
+static bool owner_room(struct engine_writer *w, size_t n)
+{
+    if (n <= w->owner_cap) return true;
+    char *p = realloc(w->owner, n);
+    if (!p) return false;
+    w->owner = p;
+    w->owner_cap = n;
+    return true;
+}
+
 static err seal(struct blob_writer *bw, struct str owner)
 {
     struct engine_writer *w = (struct engine_writer *)bw;
@@ -132,20 +168,11 @@ static err seal(struct blob_writer *bw, struct str owner)
         return extents_failed(w->e, r);
     }
     if (w->body->n > w->e->o.inline_max) return seal_shared(w, owner);
-    w->owner = malloc(owner.n + 1);
-    if (!w->owner) return ERR_NO_MEMORY;
+    if (!owner_room(w, owner.n)) return ERR_NO_MEMORY;
     if (owner.n) memcpy(w->owner, owner.p, owner.n);
     w->owner_len = owner.n;
     w->sealed = true;
     return ERR_OK;
-}
-
-static void writer_free(struct engine_writer *w)
-{
-    w->magic = 0;
-    small_body_drop(w->body);
-    free(w->owner);
-    free(w);
 }
 
 static void abandon(struct blob_writer *bw)

@@ -2,6 +2,7 @@
 #ifndef STORE_ENGINE_INT_H
 #define STORE_ENGINE_INT_H
 
+#include "base/spares.h"
 #include "store/archive.h"
 #include "store/blob_cache.h"
 #include "store/cells.h"
@@ -95,6 +96,7 @@ struct engine {
     uint64_t segment_bytes;
     struct list spare_readers; /* of engine_blob.c, kept for reuse; the lock of cells */
     unsigned nspare_readers;
+    struct spares spare_writers;
     size_t body_max; /* bodies up to this wait in memory until they are sealed */
 
     /* space (space.c) */
@@ -176,5 +178,6 @@ extern const struct blob_ops engine_blob_ops;
 void writer_log_op(const struct blob_writer *w, struct log_op *op);
 void writer_published(struct blob_writer *w);
 void readers_free(struct engine *e); /* the spare ones */
+void writers_free(struct engine *e); /* the spare ones */
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "rt/rt.h"
+#include "store/view_calls.h"
 #include "store/view_purge.h"
 #include "store/view_resume.h"
 #include "sys/sys.h"
@@ -22,7 +23,6 @@ struct view {
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
-    rocksdb_readoptions_t *read_memory, *read_disk;
     rocksdb_writeoptions_t *write_now, *write_wait;
     struct purge *purge; /* NULL: what was deleted stays for RocksDB to find */
     _Atomic uint64_t stalls, stall_ns, errors;
@@ -111,9 +111,6 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
     view_rocks_resumable(v->options);
     set_table_options(v, o->cache);
-    v->read_memory = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_read_tier(v->read_memory, 1);
-    v->read_disk = rocksdb_readoptions_create();
     v->write_now = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(v->write_now, 1);
     rocksdb_writeoptions_set_no_slowdown(v->write_now, 1);
@@ -161,8 +158,6 @@ void view_close(struct view *v)
         rocksdb_cancel_all_background_work(v->db, 1);
         rocksdb_close(v->db);
     }
-    rocksdb_readoptions_destroy(v->read_memory);
-    rocksdb_readoptions_destroy(v->read_disk);
     rocksdb_writeoptions_destroy(v->write_now);
     rocksdb_writeoptions_destroy(v->write_wait);
     rocksdb_options_destroy(v->options);
@@ -175,37 +170,45 @@ void view_close(struct view *v)
 struct get_job {
     struct view *v;
     struct str key;
-    rocksdb_pinnableslice_t *slice;
+    enum view_got got;
+    struct view_slice *slice;
+    struct str value; /* as stored */
     char *msg;
 };
 
+static void get(struct get_job *j, bool memory)
+{
+    j->got =
+        view_rocks_get(j->v->db, memory, j->key.p, j->key.n, &j->slice, &j->value.p, &j->value.n, &j->msg);
+}
+
 static void get_from_disk(void *arg)
 {
-    struct get_job *j = arg;
-    j->slice = rocksdb_get_pinned(j->v->db, j->v->read_disk, j->key.p, j->key.n, &j->msg);
+    get(arg, false);
 }
 
 err view_get(struct view *v, struct str key, struct view_pin *pin)
 {
     struct get_job j = {.v = v, .key = key};
     rt_breathe(); /* many gets from memory in a row would have the loop for themselves */
-    j.slice = rocksdb_get_pinned(v->db, v->read_memory, key.p, key.n, &j.msg);
-    if (!j.slice && incomplete(&j.msg)) rt_work("index-get", get_from_disk, &j);
-    if (j.msg) return take_error(v, j.msg, "get");
-    if (!j.slice) return ERR_NOT_FOUND;
-    size_t n;
-    const char *p = rocksdb_pinnableslice_value(j.slice, &n);
-    if (n < 8) {
-        rocksdb_pinnableslice_destroy(j.slice);
+    get(&j, true);
+    if (j.got == VIEW_NEEDS_DISK) rt_work("index-get", get_from_disk, &j);
+    if (j.got == VIEW_FAILED) return take_error(v, j.msg, "get");
+    if (j.got == VIEW_ABSENT) return ERR_NOT_FOUND;
+    ASSERT(j.got == VIEW_GOT);
+    *pin = (struct view_pin){.slice = j.slice};
+    if (j.value.n < 8) {
+        view_unpin(pin);
         return ERR_CORRUPT;
     }
-    *pin = (struct view_pin){str_of(p + 8, n - 8), get_le64(p), j.slice};
+    pin->value = str_slice(j.value, 8, j.value.n);
+    pin->seq = get_le64(j.value.p);
     return ERR_OK;
 }
 
 void view_unpin(struct view_pin *pin)
 {
-    if (pin->slice) rocksdb_pinnableslice_destroy(pin->slice);
+    if (pin->slice) view_slice_give(pin->slice);
     pin->slice = NULL;
 }
 
@@ -348,9 +351,7 @@ void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct s
 {
     char prefix[8];
     put_le64(prefix, seq);
-    const char *keys[1] = {key.p}, *values[2] = {prefix, value.p};
-    const size_t key_sizes[1] = {key.n}, value_sizes[2] = {8, value.n};
-    rocksdb_writebatch_putv(b->b, 1, keys, key_sizes, 2, values, value_sizes);
+    view_rocks_put(b->b, key.p, key.n, prefix, sizeof prefix, value.p, value.n);
 }
 
 void view_batch_del(struct view_batch *b, struct str key)

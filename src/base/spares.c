@@ -1,0 +1,20 @@
+#include "base/spares.h"
+
+#include <stddef.h>
+
+void *spares_take(struct spares *s)
+{
+    pthread_mutex_lock(&s->lock);
+    void *p = s->n > 0 ? s->v[--s->n] : NULL;
+    pthread_mutex_unlock(&s->lock);
+    return p;
+}
+
+bool spares_give(struct spares *s, void *p)
+{
+    pthread_mutex_lock(&s->lock);
+    bool room = s->n < SPARES_MAX;
+    if (room) s->v[s->n++] = p;
+    pthread_mutex_unlock(&s->lock);
+    return room;
+}

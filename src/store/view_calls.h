@@ -1,0 +1,29 @@
+/* view_calls: calls that RocksDB's C binding makes with allocations of its own. */
+#ifndef STORE_VIEW_CALLS_H
+#define STORE_VIEW_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+struct rocksdb_t;
+struct rocksdb_writebatch_t;
+
+/* What a get found. Each thread keeps one that was given back, with its memory, for the next. */
+struct view_slice;
+enum view_got { VIEW_GOT, VIEW_ABSENT, VIEW_NEEDS_DISK, VIEW_FAILED };
+/* VIEW_GOT: *slice holds *p, of *n bytes, until it is given back. VIEW_FAILED: *msg is rocksdb_free's. */
+enum view_got view_rocks_get(struct rocksdb_t *db, bool memory, const char *key, size_t key_n,
+                             struct view_slice **slice, const char **p, size_t *n, char **msg);
+void view_slice_give(struct view_slice *s);
+
+/* Puts head and value together as the value. */
+void view_rocks_put(struct rocksdb_writebatch_t *b, const char *key, size_t key_n, const char *head,
+                    size_t head_n, const char *value, size_t value_n);
+#ifdef __cplusplus
+}
+#endif
+
+#endif
