@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
+.PHONY: profiles bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -30,3 +30,6 @@ bench-scale: $(BIN) $(VENV)/.done ## SCALE_OBJECTS (10,000,000) objects beside 1
 
 bench-overwrite: $(BIN) $(VENV)/.done ## GET alone, beside PUTs of new keys and beside heavy overwriting
 	@OVERWRITE_DIR=$${OVERWRITE_DIR:-$(BENCH_DIR)} $(PYTHON) bench/overwrite.py
+
+profiles: $(BIN) $(VENV)/.done ## flame graphs in docs/decisions/0012-speed/ (PROFILES=get-4KiB,list PROFILE_SECONDS=10; needs perf)
+	@$(PYTHON) bench/flame.py
