@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: profiles bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
+.PHONY: profiles bench-hash bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -13,6 +13,9 @@ bench-extents: $(OUT)/bench/extent_bench ## measure extents in BENCH_DIR (build/
 	@$< $(BENCH_DIR)
 
 bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
+	@$<
+
+bench-hash: $(OUT)/bench/hash_bench ## measure digests and checksums
 	@$<
 
 bench-object: $(OUT)/bench/object_bench ## measure the object layer over the store in memory
