@@ -336,17 +336,15 @@ def deletion(store):
     found["after"] = probed(store, 5)
     say(f"LIST right after: {found['after']}; CPU {found['before_row']['cpu']:.0f} -> {found['after_row']['cpu']:.0f} us, p99 "
         f"{found['before_row']['p99_ms']:.1f} -> {found['after_row']['p99_ms']:.1f} ms")
-    least = used
-    deadline = time.monotonic() + 600
-    begin = time.monotonic()
-    while time.monotonic() < deadline:
+    least, begin, last = used, time.monotonic(), time.monotonic()
+    while time.monotonic() < min(begin + 900, last + (30 if least < used - done * 2048 else 300)):
+        time.sleep(2)
         now = disk_bytes(store.data)
-        if now >= least - (1 << 20) and now < used * 0.65:
-            break
-        least = min(least, now)
-        time.sleep(5)
+        if now < least - (1 << 20):
+            least, last = now, time.monotonic()
+    returned = last - begin
     store.settle(120)
-    found.update(disk_before=used, disk_after=disk_bytes(store.data), returned_s=time.monotonic() - begin)
+    found.update(disk_before=used, disk_after=disk_bytes(store.data), returned_s=returned)
     found["rested_row"] = run(store, (*LISTING[:5], ["--no-verify"]))
     say(f"disk {used / 2**30:.2f} -> {found['disk_after'] / 2**30:.2f} GiB, {found['returned_s']:.0f} s after the last deletion; LIST at rest "
         f"{found['rested_row']['cpu']:.0f} us")

@@ -2,7 +2,7 @@
 
 BENCH_DIR ?= build/bench
 
-.PHONY: profiles bench-hash bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
+.PHONY: profiles bench-hash bench-send bench-peers bench-extents bench-auth bench-object bench-commit bench-scale bench-overwrite
 
 $(OUT)/bench/%: bench/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -17,6 +17,10 @@ bench-auth: $(OUT)/bench/auth_bench ## measure what checking a signature costs
 
 bench-hash: $(OUT)/bench/hash_bench ## measure digests and checksums
 	@$<
+
+bench-send: $(OUT)/bench/send_bench ## compare ways to send what lies in the page cache
+	@mkdir -p $(BENCH_DIR)
+	@$< $(BENCH_DIR)
 
 bench-object: $(OUT)/bench/object_bench ## measure the object layer over the store in memory
 	@$<

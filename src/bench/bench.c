@@ -1,5 +1,6 @@
 /* The course of a run: prepare, warm up, measure, clean up, report. */
 #include "bench/bench.h"
+#include "base/pages.h"
 #include "bench/internal.h"
 #include "sys/sys.h"
 #include <netdb.h>
@@ -297,7 +298,7 @@ static bool set_up(struct bench *b)
         SSL_CTX_set_default_verify_paths(b->tls);
         SSL_CTX_set_verify(b->tls, b->o.insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     }
-    b->pattern = malloc(2 * PATTERN_SIZE);
+    b->pattern = pages_alloc(2 * PATTERN_SIZE);
     b->tallies = calloc(loops, sizeof *b->tallies);
     b->conns = calloc(b->o.connections, sizeof *b->conns);
     ASSERT(b->pattern && b->tallies && b->conns);
@@ -317,7 +318,7 @@ static void set_up_connections(struct bench *b)
         c->index = i;
         c->tally = &b->tallies[i % rt_loops(b->rt)];
         c->rng = bench_mix64(i + 77);
-        c->rx = malloc(BENCH_RX);
+        c->rx = pages_alloc(BENCH_RX);
         ASSERT(c->rx);
         buf_init(&c->head, 16384);
         buf_init(&c->text, 8 << 20);

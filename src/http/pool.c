@@ -4,6 +4,7 @@
 #include "http/internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/pages.h"
 #include "sys/sys.h"
 
 bool memory_take(struct http_server *s, size_t n)
@@ -175,7 +176,7 @@ char *big_get(struct http_loop *hl)
         return p;
     }
     if (!memory_take(hl->s, BIG_BYTES)) return NULL;
-    p = malloc(BIG_BYTES);
+    p = pages_alloc(BIG_BYTES);
     if (!p) memory_give(hl->s, BIG_BYTES);
     return p;
 }

@@ -1,5 +1,6 @@
 #include "object/lane.h"
 #include "base/assert.h"
+#include "base/pages.h"
 
 static void join(struct lane *l)
 {
@@ -9,7 +10,7 @@ static void join(struct lane *l)
 
 bool lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
 {
-    *l = (struct lane){.mill = mill, .set = set, .buf = {malloc(2 * LANE_BUFFER), NULL}};
+    *l = (struct lane){.mill = mill, .set = set, .buf = {pages_alloc(2 * LANE_BUFFER), NULL}};
     if (!l->buf[0]) return false;
     l->buf[1] = l->buf[0] + LANE_BUFFER;
     mill_open(mill, &l->body);

@@ -2,6 +2,7 @@
  * memory, too, and share one write and one flush of extents; larger ones go to extents as they come. */
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "store/engine_int.h"
 
 #define WRITER_MAGIC 0x65777231u
@@ -295,7 +296,7 @@ static bool buffer_for(struct engine_reader *r, size_t n)
     size_t cap = n + 2 * EXTENT_BLOCK_MAX;
     if (cap <= r->cap) return true;
     free(r->buf);
-    r->buf = malloc(cap);
+    r->buf = pages_alloc(cap);
     r->cap = r->buf ? cap : 0;
     return r->buf != NULL;
 }
