@@ -131,6 +131,7 @@ static void poll_events(struct rt_loop *l)
         __atomic_store_n(&l->sleeping, 1, __ATOMIC_SEQ_CST);
         if (!inbox_empty(l) || stopping(l)) until = 0;
     }
+    if (watchdog_close(l->rt)) watchdog_turn_ends(l);
     STAT_ADD(l->beat, 1); /* even: waiting */
     l->rt->backend->poll(l, until);
     STAT_ADD(l->beat, 1);
@@ -147,6 +148,7 @@ void loop_run(struct rt_loop *l)
     while (!stopping(l)) {
         STAT_ADD(l->iterations, 1);
         l->now = rt_now();
+        if (watchdog_close(l->rt)) watchdog_turn_begins(l);
         inbox_run(l);
         timers_run(l);
         socks_run_idle(l);

@@ -1,8 +1,8 @@
 /* What the files of rt share. Nothing outside src/rt includes this.
  *
  * Threads: everything in struct rt_loop belongs to the loop's thread, except what is marked (any). Lock
- * order: a guard of a mutex, condition or semaphore, then the lock of the work queue; nothing is taken below
- * the stack pool's lock.
+ * order: a guard of a mutex, condition or semaphore; nothing is taken below the stack pool's lock. A loop
+ * takes no lock of the workers.
  */
 #ifndef RT_RT_INT_H
 #define RT_RT_INT_H
@@ -170,6 +170,10 @@ struct rt_loop {
     uint64_t beat;    /* (any, atomic) */
     int trace_wanted; /* (any) */
     int trace_n;
+    uint64_t trace_beat;
+    int64_t trace_at, trace_queued; /* when; how long the thread had waited for a core until then */
+    int64_t trace_ran;              /* … and had one */
+    int64_t turn_ran;               /* how long it had one when this iteration began */
     void *trace[TRACE_DEPTH];
     const char *trace_fiber;
     /* counters: written here, read anywhere */
@@ -263,6 +267,10 @@ bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg); /* with all sig
 /* ---- watchdog.c, symbols.c ---- */
 void watchdog_start(struct rt *r);
 void watchdog_stop(struct rt *r);
+/* On the loop's thread, where watchdog_close says so: an iteration begins, ends. */
+bool watchdog_close(const struct rt *r);
+void watchdog_turn_begins(struct rt_loop *l);
+void watchdog_turn_ends(struct rt_loop *l);
 void symbols_format(void *const *pcs, int n, struct buf *out); /* "name+0x12 < caller+0x34" */
 
 /* ---- sock.c, listen.c ---- */

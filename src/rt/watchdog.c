@@ -1,8 +1,14 @@
 /* The watchdog: a thread that sees which loop stays in one iteration, and says where it stands.
  *
  * A loop counts `beat` up before and after each wait, so an odd beat that does not change is one long
- * iteration. The stack is taken by the loop's own thread in a handler of a real-time signal, into memory that
- * is there already; names are looked up here.
+ * iteration. What counts is the time that it computed or was blocked; the time that it was ready to run and
+ * other threads had the cores is the machine's, and is taken off. The kernel adds a wait for a core when it
+ * is over, so the thread itself says how late it is, in a handler of a real-time signal, together with its
+ * stack, into memory that is there already; names are looked up here.
+ *
+ * The thread looks a few times in `limit`, and is itself late on a busy machine. With a limit below CLOSE a
+ * loop therefore also measures what each iteration computed: none over the limit is missed, though it may
+ * lack a stack. This costs two system calls an iteration, which is for tests.
  */
 #include "base/log.h"
 #include "rt/rt_int.h"
@@ -14,11 +20,13 @@
 
 enum { TRACE_NONE, TRACE_WANTED, TRACE_TAKEN };
 enum { HANDLER_FRAMES = 2 }; /* the handler and the kernel's return from it */
+#define CLOSE (100 * RT_MS)
 
 struct seen {
     uint64_t beat;
     int64_t since;  /* when this beat was first seen */
     int64_t queued; /* what the thread had waited for a core until then */
+    int64_t ran;    /* … and had one */
     bool reported;
 };
 
@@ -37,12 +45,42 @@ static int trace_signal(void)
     return SIGRTMIN + 5;
 }
 
+static int64_t now_on(clockid_t clock)
+{
+    struct timespec ts;
+    return clock_gettime(clock, &ts) == 0 ? ts.tv_sec * RT_SEC + ts.tv_nsec : 0;
+}
+
+static int64_t real_now(void)
+{
+    return now_on(CLOCK_MONOTONIC);
+}
+
+/* The second of the numbers in a file like /proc/thread-self/schedstat: how long the thread was ready to run
+ * and had no core, ever, in ns. 0 where the kernel does not say. Also in a signal handler. */
+static int64_t queued_in(const char *path)
+{
+    char text[96];
+    int64_t queued = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, text, sizeof text), i = 0;
+    close(fd);
+    while (i < n && text[i] != ' ') i++;
+    for (i++; i < n && text[i] >= '0' && text[i] <= '9'; i++) queued = 10 * queued + (text[i] - '0');
+    return queued;
+}
+
 static void take_trace(int signo)
 {
     (void)signo;
     int saved = errno;
     struct rt_loop *l = tl_loop;
     if (l && __atomic_load_n(&l->trace_wanted, __ATOMIC_ACQUIRE) == TRACE_WANTED) {
+        l->trace_at = real_now(); /* first: waits from here on only make the rest smaller */
+        l->trace_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
+        l->trace_queued = queued_in("/proc/thread-self/schedstat");
+        l->trace_beat = STAT_GET(l->beat);
         l->trace_n = backtrace(l->trace, TRACE_DEPTH);
         l->trace_fiber = l->current ? l->current->name : NULL;
         __atomic_store_n(&l->trace_wanted, TRACE_TAKEN, __ATOMIC_RELEASE);
@@ -50,24 +88,30 @@ static void take_trace(int signo)
     errno = saved;
 }
 
-static int64_t real_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * RT_SEC + ts.tv_nsec;
-}
-
-/* How long the loop's thread was ready to run and had no core, ever; 0 where the kernel does not say. */
 static int64_t queued_of(struct rt_loop *l)
 {
-    char path[64], text[96] = {0};
-    unsigned long long ran, queued;
+    char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", STAT_GET(l->tid));
+    return queued_in(path);
+}
+
+static int64_t ran_of(struct rt_loop *l)
+{
+    clockid_t clock;
+    return pthread_getcpuclockid(l->thread, &clock) == 0 ? now_on(clock) : 0;
+}
+
+/* Is the thread ready to run, or running? */
+static bool is_ready(struct rt_loop *l)
+{
+    char path[64], text[96] = {0};
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", STAT_GET(l->tid));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
+    if (fd < 0) return false;
     ssize_t n = read(fd, text, sizeof text - 1);
     close(fd);
-    return n > 0 && sscanf(text, "%llu %llu", &ran, &queued) == 2 ? (int64_t)queued : 0;
+    const char *name_end = n > 0 ? strrchr(text, ')') : NULL;
+    return name_end && name_end[1] == ' ' && name_end[2] == 'R';
 }
 
 /* Ask the loop's thread; it may be in the kernel, without a chance to answer. */
@@ -82,13 +126,7 @@ static bool ask_trace(struct rt_loop *l)
     return false;
 }
 
-static int64_t blocked_for(struct rt_loop *l, const struct seen *s)
-{
-    int64_t now = real_now(); /* first: we may be the one who waits for a core here */
-    return now - s->since - (queued_of(l) - s->queued);
-}
-
-static void report(struct rt_loop *l, int64_t ns, bool traced)
+static void report(struct rt_loop *l, uint64_t turn, int64_t ns, int64_t computed, bool traced)
 {
     struct buf stack;
     const char *fiber = traced ? l->trace_fiber : __atomic_load_n(&l->current_name, __ATOMIC_RELAXED);
@@ -100,22 +138,50 @@ static void report(struct rt_loop *l, int64_t ns, bool traced)
     } else {
         buf_cstr(&stack, "the thread did not answer");
     }
-    LOG_WARN("loop blocked", LF_U("loop", l->index), LF_Z("fiber", fiber ? fiber : "none"),
-             LF_I("ms", ns / RT_MS), LF_S("stack", buf_view(&stack)));
+    LOG_WARN("loop blocked", LF_U("loop", l->index), LF_U("turn", turn),
+             LF_Z("fiber", fiber ? fiber : "none"), LF_I("ms", ns / RT_MS),
+             LF_I("computing-ms", computed / RT_MS), LF_S("stack", buf_view(&stack)));
     buf_free(&stack);
 }
 
-/* The kernel counts a wait for a core when it is over: so the thread is asked first, and what it waited for
- * is looked at once it has answered. */
+/* A thread that does not answer and is ready all the while has no core: it is asked again at the next look.
+ */
 static void suspect(struct rt_loop *l, struct seen *s, int64_t limit)
 {
-    if (blocked_for(l, s) < limit) return;
     bool traced = ask_trace(l);
-    int64_t ns = blocked_for(l, s);
-    s->reported = ns >= limit;
-    if (s->reported) report(l, ns, traced);
+    int64_t ns = 0, ran = traced ? l->trace_ran : ran_of(l);
+    if (traced)
+        ns = l->trace_at - s->since - (l->trace_queued - s->queued);
+    else if (!is_ready(l))
+        ns = real_now() - s->since - (queued_of(l) - s->queued);
+    s->reported = ns >= limit && (traced ? l->trace_beat : STAT_GET(l->beat)) == s->beat;
+    if (s->reported) report(l, s->beat, ns, ran - s->ran, traced);
     __atomic_store_n(&l->trace_wanted, TRACE_NONE, __ATOMIC_RELEASE);
 }
+
+/* ---- on the loop ---- */
+
+bool watchdog_close(const struct rt *r)
+{
+    return r->o.watchdog_ns > 0 && r->o.watchdog_ns < CLOSE;
+}
+
+void watchdog_turn_begins(struct rt_loop *l)
+{
+    l->turn_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void watchdog_turn_ends(struct rt_loop *l)
+{
+    int64_t took = real_now() - l->now;
+    if (took < l->rt->o.watchdog_ns) return;
+    int64_t computed = now_on(CLOCK_THREAD_CPUTIME_ID) - l->turn_ran;
+    if (computed >= l->rt->o.watchdog_ns)
+        LOG_WARN("loop computed for long", LF_U("loop", l->index), LF_U("turn", l->beat),
+                 LF_I("ms", took / RT_MS), LF_I("computing-ms", computed / RT_MS));
+}
+
+/* ---- the thread ---- */
 
 static void look(struct watchdog *w, struct rt_loop *l)
 {
@@ -124,8 +190,12 @@ static void look(struct watchdog *w, struct rt_loop *l)
     if (beat != s->beat) {
         if (s->reported)
             LOG_WARN("loop goes on", LF_U("loop", l->index), LF_I("ms", (real_now() - s->since) / RT_MS));
-        int64_t queued = beat % 2 ? queued_of(l) : 0;
-        *s = (struct seen){beat, real_now(), queued, false};
+        *s = (struct seen){.beat = beat};
+        if (beat % 2 == 1) {
+            s->queued = queued_of(l);
+            s->ran = ran_of(l);
+        }
+        s->since = real_now();
     } else if (beat % 2 == 1 && !s->reported && real_now() - s->since >= w->limit) {
         suspect(l, s, w->limit);
     }

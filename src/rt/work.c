@@ -1,8 +1,15 @@
 /* Workers: threads that run what blocks. Started as load asks for them, up to options.workers; the first at
  * rt_new, so that there is always one. A fiber's job lives on its stack (fibers are bounded); fire-and-forget
  * jobs are allocated and bounded by WORK_QUEUE_MAX. Jobs run in the order they came.
- * Long jobs have threads of their own, so that nothing short waits behind them. */
+ * Long jobs have threads of their own, so that nothing short waits behind them.
+ *
+ * A loop hands a job over without a lock, for whoever holds one may have lost its core: it pushes the job and
+ * posts a token; a worker with a token finds a job. Workers start each other: one that takes a job leaves
+ * another that waits.
+ */
 #include "rt/sim_int.h"
+#include <errno.h>
+#include <semaphore.h>
 
 struct work {
     struct work *next;
@@ -13,56 +20,70 @@ struct work {
 };
 
 #define LONG_WORKERS 3u /* the log's collection, compaction after deletions, freeing of extents */
+#define UNUSED_MAX   4096u
 
 struct work_pool {
-    pthread_mutex_t lock;
-    pthread_cond_t more;
-    struct work *head, **tail;
-    struct work *unused; /* records of fire-and-forget jobs */
+    struct work *inbox; /* (any, atomic) newest first */
+    struct work
+        *unused;      /* (any, atomic) records of fire-and-forget jobs, UNUSED_MAX and one a worker at most */
+    uint64_t nunused; /* (any, atomic) */
+    int popping;      /* (any, atomic) who set it may take from `unused` */
+    sem_t tokens;     /* one a job; at the end one a worker */
+    int ending;       /* (any, atomic) set under the lock */
+    uint64_t queued, async_queued, running, done, peak; /* (any, atomic) */
+    uint64_t busy;                                      /* (any, atomic) workers that have a token */
+    pthread_mutex_t lock;                               /* of workers alone: */
+    struct work *head;                                  /* taken from the inbox, oldest first */
     pthread_t *threads;
-    unsigned nthreads, max, idle;
-    bool ending;
-    uint64_t queued, async_queued, running, done, peak;
+    unsigned nthreads, max;
 };
+
+static void push(struct work **stack, struct work *w)
+{
+    w->next = __atomic_load_n(stack, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(stack, &w->next, w, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
+}
+
+/* One takes at a time, so what it found on top stays there or gets something above it. NULL: nothing there,
+ * or another takes. */
+static struct work *pop_unused(struct work_pool *p)
+{
+    if (__atomic_exchange_n(&p->popping, 1, __ATOMIC_ACQUIRE)) return NULL;
+    struct work *w = __atomic_load_n(&p->unused, __ATOMIC_ACQUIRE);
+    while (w &&
+           !__atomic_compare_exchange_n(&p->unused, &w, w->next, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+    }
+    __atomic_store_n(&p->popping, 0, __ATOMIC_RELEASE);
+    if (w) SHARED_ADD(p->nunused, -1);
+    return w;
+}
+
+static void put_unused(struct work_pool *p, struct work *w)
+{
+    if (STAT_GET(p->nunused) >= UNUSED_MAX) {
+        free(w);
+        return;
+    }
+    SHARED_ADD(p->nunused, 1); /* before: it is never below what is there */
+    push(&p->unused, w);
+}
+
+/* ---- workers ---- */
 
 static void run_one(struct work_pool *p, struct work *w)
 {
-    if (w->waiter) {
-        w->fn(w->arg);
-        rt_wake(w->waiter); /* w is on that fiber's stack: gone now */
-        pthread_mutex_lock(&p->lock);
-        return;
-    }
+    bool async = !w->waiter;
+    SHARED_ADD(p->queued, -1);
+    if (async) SHARED_ADD(p->async_queued, -1);
+    SHARED_ADD(p->running, 1);
     w->fn(w->arg);
-    pthread_mutex_lock(&p->lock);
-    w->next = p->unused;
-    p->unused = w;
-}
-
-static void *worker_main(void *arg)
-{
-    struct work_pool *p = arg;
-    pthread_mutex_lock(&p->lock);
-    for (;;) {
-        while (!p->head && !p->ending) {
-            p->idle++;
-            pthread_cond_wait(&p->more, &p->lock);
-            p->idle--;
-        }
-        struct work *w = p->head;
-        if (!w) break;
-        p->head = w->next;
-        if (!p->head) p->tail = &p->head;
-        p->queued--;
-        if (!w->waiter) p->async_queued--;
-        p->running++;
-        pthread_mutex_unlock(&p->lock);
-        run_one(p, w);
-        p->running--;
-        p->done++;
-    }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
+    SHARED_ADD(p->running, -1);
+    SHARED_ADD(p->done, 1);
+    if (async)
+        put_unused(p, w);
+    else
+        rt_wake(w->waiter); /* w is on that fiber's stack: gone now */
 }
 
 bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg)
@@ -75,12 +96,49 @@ bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg)
     return ok;
 }
 
+static void *worker_main(void *pool);
+
 static bool start_worker(struct work_pool *p)
 {
     if (!thread_start(&p->threads[p->nthreads], worker_main, p)) return false;
     p->nthreads++;
     return true;
 }
+
+/* Under the lock. NULL: a token of the end. */
+static struct work *next_job(struct work_pool *p)
+{
+    if (!p->head) {
+        struct work *w = __atomic_exchange_n(&p->inbox, NULL, __ATOMIC_ACQUIRE);
+        while (w) {
+            struct work *older = w->next;
+            w->next = p->head;
+            p->head = w;
+            w = older;
+        }
+    }
+    struct work *w = p->head;
+    if (w) p->head = w->next;
+    return w;
+}
+
+static void *worker_main(void *pool)
+{
+    struct work_pool *p = pool;
+    for (;;) {
+        while (sem_wait(&p->tokens) != 0) ASSERT(errno == EINTR);
+        uint64_t busy = SHARED_ADD(p->busy, 1);
+        pthread_mutex_lock(&p->lock);
+        struct work *w = next_job(p);
+        if (w && busy >= p->nthreads && p->nthreads < p->max && !STAT_GET(p->ending)) start_worker(p);
+        pthread_mutex_unlock(&p->lock);
+        if (!w) return NULL;
+        run_one(p, w);
+        SHARED_ADD(p->busy, -1);
+    }
+}
+
+/* ---- life ---- */
 
 static struct work_pool *pool_new(unsigned max)
 {
@@ -89,8 +147,7 @@ static struct work_pool *pool_new(unsigned max)
     p->max = max;
     p->threads = calloc(p->max, sizeof *p->threads);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->more, NULL);
-    p->tail = &p->head;
+    sem_init(&p->tokens, 0, 0);
     return p;
 }
 
@@ -106,14 +163,17 @@ err work_new(struct rt *r)
     return ERR_NO_MEMORY;
 }
 
+/* Every job that was handed over is done; also one that came from elsewhere while the last worker left. */
 static void pool_finish(struct work_pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    p->ending = true;
-    pthread_cond_broadcast(&p->more);
+    __atomic_store_n(&p->ending, 1, __ATOMIC_RELAXED);
+    unsigned n = p->nthreads;
     pthread_mutex_unlock(&p->lock);
-    for (unsigned i = 0; i < p->nthreads; i++) pthread_join(p->threads[i], NULL);
+    for (unsigned i = 0; i < n; i++) sem_post(&p->tokens);
+    for (unsigned i = 0; i < n; i++) pthread_join(p->threads[i], NULL);
     p->nthreads = 0;
+    for (struct work *w; (w = next_job(p));) run_one(p, w);
 }
 
 void work_finish(struct rt *r)
@@ -125,12 +185,8 @@ void work_finish(struct rt *r)
 static void pool_free(struct work_pool *p)
 {
     if (!p) return;
-    while (p->unused) {
-        struct work *w = p->unused;
-        p->unused = w->next;
-        free(w);
-    }
-    pthread_cond_destroy(&p->more);
+    for (struct work *w; (w = pop_unused(p));) free(w);
+    sem_destroy(&p->tokens);
     pthread_mutex_destroy(&p->lock);
     free(p->threads);
     free(p);
@@ -143,18 +199,17 @@ void work_free(struct rt *r)
     r->work = r->long_work = NULL;
 }
 
-/* Under the lock. */
+/* ---- handing over ---- */
+
+/* The last touch of w. */
 static void enqueue(struct work_pool *p, struct work *w)
 {
-    w->next = NULL;
-    *p->tail = w;
-    p->tail = &w->next;
-    p->queued++;
-    if (p->queued > p->peak) p->peak = p->queued;
-    if (p->queued > p->idle && p->nthreads < p->max)
-        start_worker(p);
-    else if (p->idle > 0)
-        pthread_cond_signal(&p->more);
+    uint64_t queued = SHARED_ADD(p->queued, 1), peak = STAT_GET(p->peak);
+    while (queued > peak &&
+           !__atomic_compare_exchange_n(&p->peak, &peak, queued, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    push(&p->inbox, w);
+    sem_post(&p->tokens);
 }
 
 static void work_in(bool is_long, const char *name, void (*fn)(void *), void *arg)
@@ -171,10 +226,8 @@ static void work_in(bool is_long, const char *name, void (*fn)(void *), void *ar
     }
     struct work_pool *p = is_long ? the_rt->long_work : the_rt->work;
     struct work w = {.name = name, .fn = fn, .arg = arg, .waiter = &waiter};
-    pthread_mutex_lock(&p->lock);
-    ASSERT(!p->ending);
+    ASSERT(!STAT_GET(p->ending));
     enqueue(p, &w);
-    pthread_mutex_unlock(&p->lock);
     wait_for(&waiter, RT_FOREVER, name);
 }
 
@@ -193,22 +246,18 @@ bool rt_work_async(const char *name, void (*fn)(void *), void *arg)
     ASSERT(the_rt != NULL);
     if (the_rt->sim) return sim_work_async(name, fn, arg);
     struct work_pool *p = the_rt->work;
-    pthread_mutex_lock(&p->lock);
     struct work *w = NULL;
-    if (p->async_queued < WORK_QUEUE_MAX && !p->ending) {
-        w = p->unused;
-        if (w)
-            p->unused = w->next;
-        else
-            w = malloc(sizeof *w);
+    if (SHARED_ADD(p->async_queued, 1) <= WORK_QUEUE_MAX && !STAT_GET(p->ending)) {
+        w = pop_unused(p);
+        if (!w) w = malloc(sizeof *w);
     }
-    if (w) {
-        *w = (struct work){.name = name, .fn = fn, .arg = arg};
-        p->async_queued++;
-        enqueue(p, w);
+    if (!w) {
+        SHARED_ADD(p->async_queued, -1);
+        return false;
     }
-    pthread_mutex_unlock(&p->lock);
-    return w != NULL;
+    *w = (struct work){.name = name, .fn = fn, .arg = arg};
+    enqueue(p, w);
+    return true;
 }
 
 void work_stats(struct rt *r, struct rt_stats *out)
@@ -220,11 +269,10 @@ void work_stats(struct rt *r, struct rt_stats *out)
     struct work_pool *pools[2] = {r->work, r->long_work};
     for (int i = 0; i < 2; i++) {
         struct work_pool *p = pools[i];
-        pthread_mutex_lock(&p->lock);
-        out->work_queued += p->queued;
-        out->work_running += p->running;
-        out->work_done += p->done;
-        if (p->peak > out->work_queue_peak) out->work_queue_peak = p->peak;
-        pthread_mutex_unlock(&p->lock);
+        out->work_queued += STAT_GET(p->queued);
+        out->work_running += STAT_GET(p->running);
+        out->work_done += STAT_GET(p->done);
+        uint64_t peak = STAT_GET(p->peak);
+        if (peak > out->work_queue_peak) out->work_queue_peak = peak;
     }
 }

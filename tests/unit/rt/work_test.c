@@ -94,6 +94,98 @@ static void test_long_jobs(void **state)
     matrix_run(&(struct rt_options){.loops = 1, .workers = 1}, long_jobs);
 }
 
+/* ---- jobs of one loop start in the order in which they came, kept ones and forgotten ones alike ---- */
+
+#define IN_ORDER 2000
+
+struct in_order {
+    unsigned next; /* of the one worker */
+};
+struct order_job {
+    struct in_order *o;
+    unsigned number;
+};
+
+static void in_turn(void *arg)
+{
+    struct order_job *j = arg;
+    CHECK(j->o->next == j->number);
+    j->o->next++;
+}
+
+static void order(struct rt *r)
+{
+    (void)r;
+    struct in_order o = {0};
+    struct order_job *j = calloc(IN_ORDER, sizeof *j);
+    CHECK(j != NULL);
+    for (unsigned i = 0; i < IN_ORDER; i++) {
+        j[i] = (struct order_job){&o, i};
+        if (i % 50 == 49)
+            rt_work("in turn", in_turn, &j[i]);
+        else
+            CHECK(rt_work_async("in turn", in_turn, &j[i]));
+    }
+    CHECK(o.next == IN_ORDER);
+    free(j);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    matrix_run(&(struct rt_options){.loops = 1, .workers = 1}, order);
+}
+
+/* ---- loops and workers hand over at once; every job runs once ---- */
+
+#define RUSH 20000u
+
+static void count_one(void *arg)
+{
+    __atomic_add_fetch((unsigned *)arg, 1, __ATOMIC_RELAXED);
+}
+
+struct rush {
+    struct rt_sem *done;
+    unsigned ran;
+};
+
+static void again(void *arg)
+{
+    CHECK(rt_work_async("rush", count_one, arg));
+    count_one(arg);
+}
+
+static void rush_main(void *arg)
+{
+    struct rush *h = arg;
+    for (unsigned i = 0; i < RUSH / 2; i++) {
+        CHECK(rt_work_async("rush", again, &h->ran));
+        if (i % 512 == 511) rt_work("wait", count_one, &h->ran); /* keeps the queue within its bound */
+    }
+    while (__atomic_load_n(&h->ran, __ATOMIC_RELAXED) < RUSH + RUSH / 2 / 512) rt_sleep(RT_MS);
+    rt_sem_give(h->done, 1);
+}
+
+static void rush(struct rt *r)
+{
+    struct rt_sem done;
+    struct rush h[4];
+    rt_sem_init(&done, 0);
+    for (unsigned i = 0; i < 4; i++) {
+        h[i] = (struct rush){&done, 0};
+        CHECK(rt_spawn(rt_loop_at(r, i % 2), "rush", rush_main, &h[i]));
+    }
+    CHECK(rt_sem_take(&done, 4, rt_now() + 120 * RT_SEC));
+    for (unsigned i = 0; i < 4; i++) CHECK(h[i].ran == RUSH + RUSH / 2 / 512);
+}
+
+static void test_rush(void **state)
+{
+    (void)state;
+    matrix_run(&(struct rt_options){.loops = 2, .workers = 3}, rush);
+}
+
 /* Outside a fiber a job runs in place. */
 static void test_in_place(void **state)
 {
@@ -283,7 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_jobs),  cmocka_unit_test(test_jobs),  cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_queue_full), cmocka_unit_test(test_files), cmocka_unit_test(test_signals),
-        cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_guard),      cmocka_unit_test(test_order), cmocka_unit_test(test_rush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
