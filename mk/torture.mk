@@ -1,8 +1,8 @@
 # Long runs of the harnesses that `make test` runs short. Each prints its figures and fails on the first lie.
 
-.PHONY: torture torture-rot torture-overload torture-faults
+.PHONY: torture torture-rot torture-overload torture-faults torture-soak
 
-torture: torture-rot torture-overload torture-faults ## the long run of every harness: hours
+torture: torture-rot torture-overload torture-faults torture-soak ## the long run of every harness: hours
 
 ROT_REGION ?= 256
 ROT_JOBS   ?= 4
@@ -14,3 +14,7 @@ torture-overload: $(BIN) $(VENV)/.done ## crowds of hostile clients: slow, half-
 
 torture-faults: $(BIN) $(OUT)/tests/faults/iofault.so $(VENV)/.done ## every file call of every operation fails once, in every way
 	@INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) tests/faults/long.py
+
+SOAK_MINUTES ?= 10
+torture-soak: $(BIN) $(VENV)/.done ## does a loop ever block? SOAK_MINUTES (10) of mixed load, half of them on each back-end
+	@INGOT_SOAK_MINUTES=$(SOAK_MINUTES) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/soak -s -o timeout=14400 $(T)

@@ -261,6 +261,7 @@ SUITES = {
     "linear": pytest("linear"),
     "overload": pytest("overload", timeout=600),
     "clients": pytest("clients", timeout=900),
+    "soak": pytest("soak"),
     "fuzz": fuzz(5),
 }
 FAST = ["build gcc", "format", "includes", "live", "docs", "unit release", "wire smoke"]

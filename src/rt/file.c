@@ -3,6 +3,8 @@
 #include "rt/rt_int.h"
 #include <errno.h>
 
+#define COPY_MAX ((size_t)128 << 10) /* from the page cache at once; then others get their turn */
+
 struct file_job {
     int fd, n, flags;
     void *p;
@@ -48,9 +50,10 @@ ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off)
 ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off)
 {
     size_t got = 0;
-    rt_breathe();
     while (got < n) {
-        ssize_t r = sys->pread_nowait(fd, (char *)p + got, n - got, off + got);
+        rt_breathe();
+        ssize_t r =
+            sys->pread_nowait(fd, (char *)p + got, n - got < COPY_MAX ? n - got : COPY_MAX, off + got);
         if (r == 0) return (ssize_t)got;
         if (r < 0) break;
         got += (size_t)r;

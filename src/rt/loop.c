@@ -157,6 +157,7 @@ void loop_run(struct rt_loop *l)
         if (!stopping(l)) poll_events(l);
     }
     if (l->rt->backend->drain) l->rt->backend->drain(l);
+    watchdog_last_turn(l);
     STAT_ADD(l->beat, 1);
     __atomic_store_n(&l->ended, true, __ATOMIC_RELEASE);
     tl_loop = NULL;

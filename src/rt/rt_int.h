@@ -174,6 +174,16 @@ struct rt_loop {
     int64_t trace_at, trace_queued; /* when; how long the thread had waited for a core until then */
     int64_t trace_ran;              /* … and had one */
     int64_t turn_ran;               /* how long it had one when this iteration began */
+    struct late {                   /* an iteration that computed for long (watchdog_close) */
+        timer_t timer;
+        bool armed;
+        int told; /* (any) 1: the watchdog's thread has it */
+        int n;
+        uint64_t beat;
+        int64_t took, computed;
+        const char *fiber;
+        void *trace[TRACE_DEPTH];
+    } late;
     void *trace[TRACE_DEPTH];
     const char *trace_fiber;
     /* counters: written here, read anywhere */
@@ -267,10 +277,11 @@ bool thread_start(pthread_t *t, void *(*fn)(void *), void *arg); /* with all sig
 /* ---- watchdog.c, symbols.c ---- */
 void watchdog_start(struct rt *r);
 void watchdog_stop(struct rt *r);
-/* On the loop's thread, where watchdog_close says so: an iteration begins, ends. */
+/* On the loop's thread, where watchdog_close says so: an iteration begins, ends; the last one ended. */
 bool watchdog_close(const struct rt *r);
 void watchdog_turn_begins(struct rt_loop *l);
 void watchdog_turn_ends(struct rt_loop *l);
+void watchdog_last_turn(struct rt_loop *l);
 void symbols_format(void *const *pcs, int n, struct buf *out); /* "name+0x12 < caller+0x34" */
 
 /* ---- sock.c, listen.c ---- */

@@ -7,8 +7,9 @@
  * stack, into memory that is there already; names are looked up here.
  *
  * The thread looks a few times in `limit`, and is itself late on a busy machine. With a limit below CLOSE a
- * loop therefore also measures what each iteration computed: none over the limit is missed, though it may
- * lack a stack. This costs two system calls an iteration, which is for tests.
+ * loop therefore also measures what each iteration computed, so that none over the limit is missed, and has a
+ * timer on its own computing that takes the stack. That costs three system calls an iteration: it is for
+ * tests.
  */
 #include "base/log.h"
 #include "rt/rt_int.h"
@@ -16,7 +17,12 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 enum { TRACE_NONE, TRACE_WANTED, TRACE_TAKEN };
 enum { HANDLER_FRAMES = 2 }; /* the handler and the kernel's return from it */
@@ -71,20 +77,37 @@ static int64_t queued_in(const char *path)
     return queued;
 }
 
-static void take_trace(int signo)
+static void take_trace(struct rt_loop *l)
+{
+    l->trace_at = real_now(); /* first: waits from here on only make the rest smaller */
+    l->trace_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
+    l->trace_queued = queued_in("/proc/thread-self/schedstat");
+    l->trace_beat = STAT_GET(l->beat);
+    l->trace_n = backtrace(l->trace, TRACE_DEPTH);
+    l->trace_fiber = l->current ? l->current->name : NULL;
+    __atomic_store_n(&l->trace_wanted, TRACE_TAKEN, __ATOMIC_RELEASE);
+}
+
+static void take_late(struct rt_loop *l)
+{
+    struct late *t = &l->late;
+    if (__atomic_load_n(&t->told, __ATOMIC_ACQUIRE)) return;
+    t->beat = l->beat;
+    t->n = backtrace(t->trace, TRACE_DEPTH);
+    t->fiber = l->current ? l->current->name : NULL;
+}
+
+/* From the thread, which asks, or from the loop's own timer. */
+static void on_signal(int signo, siginfo_t *info, void *context)
 {
     (void)signo;
+    (void)context;
     int saved = errno;
     struct rt_loop *l = tl_loop;
-    if (l && __atomic_load_n(&l->trace_wanted, __ATOMIC_ACQUIRE) == TRACE_WANTED) {
-        l->trace_at = real_now(); /* first: waits from here on only make the rest smaller */
-        l->trace_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
-        l->trace_queued = queued_in("/proc/thread-self/schedstat");
-        l->trace_beat = STAT_GET(l->beat);
-        l->trace_n = backtrace(l->trace, TRACE_DEPTH);
-        l->trace_fiber = l->current ? l->current->name : NULL;
-        __atomic_store_n(&l->trace_wanted, TRACE_TAKEN, __ATOMIC_RELEASE);
-    }
+    if (l && info->si_code == SI_TIMER)
+        take_late(l);
+    else if (l && __atomic_load_n(&l->trace_wanted, __ATOMIC_ACQUIRE) == TRACE_WANTED)
+        take_trace(l);
     errno = saved;
 }
 
@@ -126,22 +149,38 @@ static bool ask_trace(struct rt_loop *l)
     return false;
 }
 
+static void stack_of(void *const *trace, int n, struct buf *out)
+{
+    buf_init(out, 16384);
+    int skip = n > HANDLER_FRAMES ? HANDLER_FRAMES : 0;
+    if (n > 0)
+        symbols_format(trace + skip, n - skip, out);
+    else
+        buf_cstr(out, "not taken");
+}
+
 static void report(struct rt_loop *l, uint64_t turn, int64_t ns, int64_t computed, bool traced)
 {
     struct buf stack;
     const char *fiber = traced ? l->trace_fiber : __atomic_load_n(&l->current_name, __ATOMIC_RELAXED);
     SHARED_ADD(l->rt->blocked, 1);
-    buf_init(&stack, 16384);
-    if (traced) {
-        int skip = l->trace_n > HANDLER_FRAMES ? HANDLER_FRAMES : 0;
-        symbols_format(l->trace + skip, l->trace_n - skip, &stack);
-    } else {
-        buf_cstr(&stack, "the thread did not answer");
-    }
+    stack_of(l->trace, traced ? l->trace_n : 0, &stack);
     LOG_WARN("loop blocked", LF_U("loop", l->index), LF_U("turn", turn),
              LF_Z("fiber", fiber ? fiber : "none"), LF_I("ms", ns / RT_MS),
              LF_I("computing-ms", computed / RT_MS), LF_S("stack", buf_view(&stack)));
     buf_free(&stack);
+}
+
+static void report_late(struct rt_loop *l)
+{
+    struct late *t = &l->late;
+    struct buf stack;
+    stack_of(t->trace, t->n, &stack);
+    LOG_WARN("loop computed for long", LF_U("loop", l->index), LF_U("turn", t->beat),
+             LF_Z("fiber", t->fiber ? t->fiber : "none"), LF_I("ms", t->took / RT_MS),
+             LF_I("computing-ms", t->computed / RT_MS), LF_S("stack", buf_view(&stack)));
+    buf_free(&stack);
+    __atomic_store_n(&t->told, 0, __ATOMIC_RELEASE);
 }
 
 /* A thread that does not answer and is ready all the while has no core: it is asked again at the next look.
@@ -166,19 +205,53 @@ bool watchdog_close(const struct rt *r)
     return r->o.watchdog_ns > 0 && r->o.watchdog_ns < CLOSE;
 }
 
+static void arm(struct rt_loop *l)
+{
+    struct late *t = &l->late;
+    if (!t->armed) {
+        struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = trace_signal()};
+        ev.sigev_notify_thread_id = l->tid;
+        t->armed = timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &t->timer) == 0;
+    }
+    int64_t ns = l->rt->o.watchdog_ns;
+    struct itimerspec in = {.it_value = {ns / RT_SEC, ns % RT_SEC}};
+    if (t->armed) timer_settime(t->timer, 0, &in, NULL);
+}
+
 void watchdog_turn_begins(struct rt_loop *l)
 {
+    arm(l);
     l->turn_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* Names are looked up by the thread: here it would make the turn longer. */
 void watchdog_turn_ends(struct rt_loop *l)
 {
+    struct late *t = &l->late;
     int64_t took = real_now() - l->now;
     if (took < l->rt->o.watchdog_ns) return;
     int64_t computed = now_on(CLOCK_THREAD_CPUTIME_ID) - l->turn_ran;
-    if (computed >= l->rt->o.watchdog_ns)
+    if (computed < l->rt->o.watchdog_ns) return;
+    if (__atomic_load_n(&t->told, __ATOMIC_ACQUIRE)) { /* not yet through with the one before */
         LOG_WARN("loop computed for long", LF_U("loop", l->index), LF_U("turn", l->beat),
-                 LF_I("ms", took / RT_MS), LF_I("computing-ms", computed / RT_MS));
+                 LF_Z("fiber", "unknown"), LF_I("ms", took / RT_MS), LF_I("computing-ms", computed / RT_MS),
+                 LF_Z("stack", "not taken"));
+        return;
+    }
+    if (t->beat != l->beat) { /* the timer's tick has not come */
+        t->n = 0;
+        t->fiber = NULL;
+        t->beat = l->beat;
+    }
+    t->took = took;
+    t->computed = computed;
+    __atomic_store_n(&t->told, 1, __ATOMIC_RELEASE);
+}
+
+void watchdog_last_turn(struct rt_loop *l)
+{
+    if (l->late.armed) timer_delete(l->late.timer);
+    l->late.armed = false;
 }
 
 /* ---- the thread ---- */
@@ -187,6 +260,7 @@ static void look(struct watchdog *w, struct rt_loop *l)
 {
     struct seen *s = &w->seen[l->index];
     uint64_t beat = STAT_GET(l->beat);
+    if (__atomic_load_n(&l->late.told, __ATOMIC_ACQUIRE)) report_late(l);
     if (beat != s->beat) {
         if (s->reported)
             LOG_WARN("loop goes on", LF_U("loop", l->index), LF_I("ms", (real_now() - s->since) / RT_MS));
@@ -224,7 +298,7 @@ void watchdog_start(struct rt *r)
     if (!w) return;
     void *first[4];
     backtrace(first, 4); /* loads what it needs now, not in the handler */
-    struct sigaction sa = {.sa_handler = take_trace, .sa_flags = SA_RESTART};
+    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigaction(trace_signal(), &sa, NULL);
     w->rt = r;
     w->limit = r->o.watchdog_ns;

@@ -153,11 +153,17 @@ static void write_job(void *arg)
     if (rc < 0) j->e = err_of_errno(-rc);
 }
 
+static void close_job(void *fd)
+{
+    sys->close(*(int *)fd);
+}
+
 /* After a failure the file is left as it is; what follows goes into a new one. */
 static void abandon_file(struct archive *a)
 {
-    if (a->fd >= 0) sys->close(a->fd);
+    int fd = a->fd;
     a->fd = -1;
+    if (fd >= 0) rt_work_long("archive-close", close_job, &fd); /* its last name may be gone */
     buf_clear(&a->pending);
 }
 
