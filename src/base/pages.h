@@ -1,8 +1,8 @@
 /* Memory for bulk copies, aligned like the pages that bytes come from.
  *
  * Some processors (AMD's Zen 3 and 4) copy three times as slowly by `rep movsb`, which the kernel uses, to a
- * place that lies 1 to 63 bytes further into its page than the source does; malloc's large blocks lie 16 bytes
- * into a page, and the page cache's bytes at its beginning (`make bench-send`). */
+ * place that lies 1 to 63 bytes further into its page than the source does; malloc's large blocks lie 16
+ * bytes into a page, and the page cache's bytes at its beginning (`make bench-send`). */
 #ifndef BASE_PAGES_H
 #define BASE_PAGES_H
 
