@@ -4,6 +4,8 @@
 #include <memory>
 #include <new>
 #include <rocksdb/db.h>
+#include <rocksdb/perf_context.h>
+#include <rocksdb/perf_level.h>
 #include <rocksdb/write_batch.h>
 
 /* As the binding has them: the handles begin with what they stand for. */
@@ -72,4 +74,16 @@ void view_rocks_put(struct rocksdb_writebatch_t *b, const char *key, size_t key_
 {
     rocksdb::Slice k(key, key_n), v[2] = {rocksdb::Slice(head, head_n), rocksdb::Slice(value, value_n)};
     b->rep.Put(rocksdb::SliceParts(&k, 1), rocksdb::SliceParts(v, 2));
+}
+
+/* ---- counts ---- */
+
+void view_rocks_count_marks(bool on)
+{
+    rocksdb::SetPerfLevel(on ? rocksdb::kEnableCount : rocksdb::kDisable);
+}
+
+uint64_t view_rocks_marks(void)
+{
+    return rocksdb::get_perf_context()->internal_delete_skipped_count;
 }

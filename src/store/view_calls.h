@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,10 @@ void view_slice_give(struct view_slice *s);
 /* Puts head and value together as the value. */
 void view_rocks_put(struct rocksdb_writebatch_t *b, const char *key, size_t key_n, const char *head,
                     size_t head_n, const char *value, size_t value_n);
+
+/* How many marks of deleted keys this thread's scans stepped over, while they are counted. */
+void view_rocks_count_marks(bool on);
+uint64_t view_rocks_marks(void);
 #ifdef __cplusplus
 }
 #endif

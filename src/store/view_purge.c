@@ -1,4 +1,5 @@
 #include "store/view_purge.h"
+#include "store/view_calls.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "rt/rt.h"
@@ -214,16 +215,10 @@ void purge_note_found(struct purge *p, const struct dead_range *found)
 
 /* ---- what scans step over ---- */
 
-static uint64_t marks_passed(const struct purge_meter *m)
-{
-    return rocksdb_perfcontext_metric(m->counts, rocksdb_internal_delete_skipped_count);
-}
-
 void purge_meter_begin(struct purge_meter *m, struct str from)
 {
-    m->counts = rocksdb_perfcontext_create();
-    rocksdb_set_perf_level(rocksdb_enable_count);
-    m->seen = marks_passed(m);
+    view_rocks_count_marks(true);
+    m->seen = view_rocks_marks();
     m->found.count = 0;
     purge_meter_from(m, from);
 }
@@ -236,7 +231,7 @@ void purge_meter_from(struct purge_meter *m, struct str key)
 
 void purge_meter_step(struct purge_meter *m, struct str key)
 {
-    uint64_t now = marks_passed(m), passed = now - m->seen;
+    uint64_t now = view_rocks_marks(), passed = now - m->seen;
     m->seen = now;
     if (passed >= GAP) {
         struct dead_range *f = &m->found;
@@ -248,8 +243,7 @@ void purge_meter_step(struct purge_meter *m, struct str key)
     purge_meter_from(m, key);
 }
 
-void purge_meter_end(struct purge_meter *m)
+void purge_meter_end(void)
 {
-    rocksdb_set_perf_level(rocksdb_disable);
-    rocksdb_perfcontext_destroy(m->counts);
+    view_rocks_count_marks(false);
 }

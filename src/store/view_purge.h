@@ -18,7 +18,6 @@ void purge_note(struct purge *p, struct dead *deleted);
 /* What a scan steps over says where marks lie, whoever made them and when: before a restart, or as few among
  * many. On the scan's own thread, which RocksDB counts for. */
 struct purge_meter {
-    rocksdb_perfcontext_t *counts;
     uint64_t seen;
     size_t last_n;
     char last[IDX_KEY_MAX];
@@ -27,7 +26,7 @@ struct purge_meter {
 void purge_meter_begin(struct purge_meter *m, struct str from);
 void purge_meter_from(struct purge_meter *m, struct str key); /* it goes on from here */
 void purge_meter_step(struct purge_meter *m, struct str key); /* the scan has come to this key */
-void purge_meter_end(struct purge_meter *m);
+void purge_meter_end(void);
 void purge_note_found(struct purge *p, const struct dead_range *found); /* fiber */
 uint64_t purge_rounds(struct purge *p);
 bool purge_idle(struct purge *p);

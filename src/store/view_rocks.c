@@ -278,7 +278,7 @@ static void scan_on_worker(void *arg)
     j->e = walk(j, it);
     /* The end of the range stands for the key that would have come. */
     if (!rocksdb_iter_valid(it) && !j->r->reverse && j->r->hi.p) purge_meter_step(&j->meter, j->r->hi);
-    purge_meter_end(&j->meter);
+    purge_meter_end();
     rocksdb_iter_destroy(it);
     rocksdb_readoptions_destroy(o);
 }
