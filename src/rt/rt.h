@@ -38,7 +38,7 @@ struct rt_options {
     unsigned max_fibers; /* over all loops; 0: 8,192 */
     uint64_t seed;       /* RT_SIM */
     /* A loop iteration longer than this, without what the thread waited for a core, is reported with its
-     * stack; 0: 1 s; < 0: off. */
+     * stack; 0: 1 s; < 0: off. Below 100 ms, which is for tests, loops also measure their own computing. */
     int64_t watchdog_ns;
 };
 
