@@ -38,13 +38,18 @@ static const struct backend *own_files(void)
     return the_rt && rt_fiber_self() && sys == &sys_real ? the_rt->backend : NULL;
 }
 
-ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off)
+static ssize_t read_aside(int fd, void *p, size_t n, uint64_t off, bool direct)
 {
     const struct backend *b = own_files();
-    if (b && b->file_read) return b->file_read(fd, p, n, off);
+    if (b && b->file_read) return b->file_read(fd, p, n, off, direct);
     struct file_job j = {.fd = fd, .p = p, .bytes = n, .off = off};
     rt_work("pread", read_job, &j);
     return j.result;
+}
+
+ssize_t rt_pread_uncached(int fd, void *p, size_t n, uint64_t off)
+{
+    return read_aside(fd, p, n, off, true);
 }
 
 ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off)
@@ -59,7 +64,7 @@ ssize_t rt_pread(int fd, void *p, size_t n, uint64_t off)
         got += (size_t)r;
     }
     if (got == n) return (ssize_t)got;
-    ssize_t r = rt_pread_uncached(fd, (char *)p + got, n - got, off + got);
+    ssize_t r = read_aside(fd, (char *)p + got, n - got, off + got, false);
     if (r < 0) return got > 0 ? (ssize_t)got : r;
     return (ssize_t)got + r;
 }

@@ -124,7 +124,7 @@ struct backend {
     /* sendmsg that does not wait, from a fiber; >= 0 or -errno. NULL: net->send. */
     ssize_t (*sock_send)(int fd, const struct msghdr *m, int flags);
     /* Files, from a fiber. NULL: by a worker. */
-    ssize_t (*file_read)(int fd, void *p, size_t n, uint64_t off);
+    ssize_t (*file_read)(int fd, void *p, size_t n, uint64_t off, bool direct);
     ssize_t (*file_writev)(int fd, const struct iovec *iov, int n, uint64_t off, int flags);
     int (*file_sync)(int fd);
     void (*drain)(

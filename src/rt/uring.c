@@ -317,13 +317,15 @@ static int run_op(struct uring_loop *b, struct io_uring_sqe *sqe, const char *wh
     return op.result;
 }
 
-static ssize_t uring_read(int fd, void *p, size_t n, uint64_t off)
+/* Through the page cache on a thread of the kernel's: tried in place it would read ahead, which waits. */
+static ssize_t uring_read(int fd, void *p, size_t n, uint64_t off, bool direct)
 {
     struct uring_loop *b = rt_self()->backend;
     int r;
     do {
         struct io_uring_sqe *sqe = next_sqe(b);
         io_uring_prep_read(sqe, fd, p, (unsigned)(n < MAX_IO ? n : MAX_IO), off);
+        if (!direct) io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
         r = run_op(b, sqe, "file read");
     } while (r == -EINTR || r == -EAGAIN);
     return r;

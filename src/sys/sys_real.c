@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,8 +42,32 @@ static ssize_t real_pread(int fd, void *p, size_t n, uint64_t off)
     COUNT(pread(fd, p, n, (off_t)off));
 }
 
+#define SYS_CACHESTAT 451 /* Linux 6.5; of the same number on every processor */
+
+/* Is none of the pages in memory, or only some? A read without waiting would then read ahead, for which it
+ * does wait while another thread gives back a part of the file. */
+static bool surely_absent(int fd, size_t n, uint64_t off)
+{
+    static _Atomic bool unknown;
+    static _Atomic uint64_t page;
+    if (unknown || n == 0) return false;
+    if (!page) page = (uint64_t)sysconf(_SC_PAGESIZE);
+    struct {
+        uint64_t off, len;
+    } range = {off, n};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recently_evicted;
+    } found;
+    if (syscall(SYS_CACHESTAT, fd, &range, &found, 0) < 0) {
+        if (errno == ENOSYS) unknown = true;
+        return false;
+    }
+    return found.cached < (off + n - 1) / page - off / page + 1;
+}
+
 static ssize_t real_pread_nowait(int fd, void *p, size_t n, uint64_t off)
 {
+    if (surely_absent(fd, n, off)) return -EAGAIN;
     struct iovec iov = {p, n};
     COUNT(preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT));
 }
