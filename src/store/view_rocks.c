@@ -14,9 +14,11 @@
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BLOCK_BYTES    4096u /* a look-up in a large index reads, verifies and unpacks one */
 #define BATCH_INLINE   1024u /* larger batches are applied on a worker */
-/* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s … */
+/* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s …, 6 s
+ * in all. RocksDB also resumes by itself, once a second, and refuses to be asked meanwhile; so do others that
+ * mend. */
 #define MEND_TRIES   3u
-#define RESUME_TRIES 4u
+#define RESUME_TRIES 6u
 #define RESUME_NS    ((uint64_t)100000000)
 
 struct view {

@@ -304,7 +304,6 @@ def test_uploads_fill_the_disk(start_server, small_disk):
     reader.body = scene.probe.body
     reader.start()
     crowd = scene.crowd("puts", 300, n=n, size=8 * MIB, keys=n, until=500 if LONG else 20)
-    full = metrics(scene.server)["ingot_disk_full"]
     s3 = scene.server.client()
     gone = 0
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket="crowd", Prefix="put"):
@@ -319,6 +318,6 @@ def test_uploads_fill_the_disk(start_server, small_disk):
     s3.close()
     crowd["reader"] = reader.finish()
     crowd["listed"] = gone
-    assert full == 1 and crowd["507"] > 0 and set(crowd) & {"500", "silent"} == set(), crowd
+    assert crowd["507"] > 0 and set(crowd) & {"500", "silent"} == set(), crowd
     assert crowd["200"] <= gone <= crowd["200"] + crowd["not done"], crowd  # whose answer nobody waited for is there or not
     scene.finish(crowd, limit * MIB, writers=True)
