@@ -42,30 +42,14 @@ static err damaged(struct look *k, const char *what, uint64_t at)
 
 /* ---- bytes ---- */
 
-struct direct_job {
-    int fd;
-    void *p;
-    size_t n;
-    uint64_t off;
-    ssize_t got;
-};
-
-static void direct_job(void *arg)
-{
-    struct direct_job *j = arg;
-    do j->got = sys->pread(j->fd, j->p, j->n, j->off);
-    while (j->got == -EINTR);
-}
-
 /* Pages that hold [off, off + n), through an aligned buffer. */
 static ssize_t read_direct(int fd, void *p, size_t n, uint64_t off)
 {
     size_t skip = (size_t)(off % EXT_ALIGN), len = (size_t)ext_align(skip + n);
     char *pages = aligned_alloc(EXT_ALIGN, len);
     if (!pages) return -ENOMEM;
-    struct direct_job j = {.fd = fd, .p = pages, .n = len, .off = off - skip};
-    rt_work("extent reread", direct_job, &j);
-    ssize_t got = j.got < 0 ? j.got : j.got > (ssize_t)skip ? j.got - (ssize_t)skip : 0;
+    ssize_t got = rt_pread_uncached(fd, pages, len, off - skip);
+    if (got >= 0) got = got > (ssize_t)skip ? got - (ssize_t)skip : 0;
     if (got > (ssize_t)n) got = (ssize_t)n;
     if (got > 0) memcpy(p, pages + skip, (size_t)got);
     free(pages);
