@@ -87,7 +87,7 @@ static err open_file(struct extents *x, uint32_t number, char why[512])
         f->cursor = ext_align((uint64_t)st.st_size);
         e = ext_file_load(f, fd);
         if (e == ERR_CORRUPT && never_began(fd, (uint64_t)st.st_size)) {
-            ASSERT(ext_file_drop(f));
+            ASSERT(ext_file_drop(f, NULL));
             if (!x->read_only) sys->unlink(path);
             e = ERR_OK;
         } else if (e == ERR_CORRUPT || e == ERR_IO) {
@@ -215,7 +215,7 @@ void extents_close(struct extents *x)
             f->pins = 0;
         }
         ASSERT(f->refs == 1 && f->pins == 0);
-        ASSERT(ext_file_drop(f));
+        ASSERT(ext_file_drop(f, NULL));
     }
     for (unsigned i = 0; i < x->nspare; i++) free(x->spare[i].p);
     free(x->files);

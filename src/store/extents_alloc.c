@@ -85,7 +85,7 @@ static err file_create(struct extents *x, enum ext_class c, struct ext_file **ou
     struct make_job j = {.x = x, .f = f, .path = path, .fresh = true};
     rt_work("extent file create", make_job, &j);
     if (j.rc < 0) {
-        ASSERT(ext_file_drop(f)); /* not headed: nobody reads it */
+        ASSERT(ext_file_drop(f, NULL)); /* not headed: nobody reads it */
         return ext_io_error(x, j.rc, "create", number, 0);
     }
     f->cursor = f->allocated = EXT_START;

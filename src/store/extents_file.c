@@ -86,11 +86,11 @@ static void close_job(void *arg)
     sys->close(((struct close_job *)arg)->fd);
 }
 
-bool ext_file_drop(struct ext_file *f)
+bool ext_file_drop(struct ext_file *f, bool (*may)(const struct ext_file *f))
 {
     struct extents *x = f->x;
     rt_mutex_lock(&x->mu);
-    bool free_now = f->fd_refs == 0 && !f->fd_opening;
+    bool free_now = f->fd_refs == 0 && !f->fd_opening && (!may || may(f));
     struct close_job j = {-1};
     if (free_now) {
         size_t i = find(x, f->number);

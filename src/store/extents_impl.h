@@ -143,8 +143,9 @@ struct ext_file *ext_file_get(struct extents *x, uint32_t number); /* a referenc
 void ext_file_put(struct ext_file *f);
 err ext_file_add(struct extents *x, uint32_t number,
                  struct ext_file **out); /* into the table, one reference (the table's) */
-/* Out of the table, its descriptor closed: nothing finds it any more. false: it is being read. */
-bool ext_file_drop(struct ext_file *f);
+/* Out of the table, its descriptor closed: nothing finds it any more. false: it is being read, or may, asked
+ * under mu, says no (NULL: not asked). */
+bool ext_file_drop(struct ext_file *f, bool (*may)(const struct ext_file *f));
 /* Reads the header (either copy): seed, class, tail. ERR_CORRUPT when neither is valid. Blocks: worker or
  * start-up. */
 err ext_file_load(struct ext_file *f, int fd);

@@ -128,7 +128,7 @@ static void reap_file(struct extents *x, struct ext_file *f)
     }
     struct unlink_job j;
     ext_path(x, f->number, j.path);
-    if (!ext_file_drop(f)) return;
+    if (!ext_file_drop(f, is_dead)) return; /* bytes of it may have been freed while it was walked */
     rt_work_long("extent file remove", unlink_job, &j);
     x->dir_dirty = true;
     if (j.rc < 0 && j.rc != -ENOENT) ext_io_error(x, j.rc, "unlink", f->number, 0);
