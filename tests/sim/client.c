@@ -99,7 +99,7 @@ void send_op(struct client *c, const struct op *op, struct answer *a)
     note_answer(c, a);
 }
 
-static bool engine_down(const struct world *w)
+bool engine_down(const struct world *w)
 {
     return engine_state(&w->store) == ENGINE_FAILED;
 }
@@ -121,7 +121,7 @@ static void run(struct client *c)
         if (!c->pending) return;
         bool maybe = c->a.lost || op->kind == OP_DELETE_MANY;
         if (c->a.lost) rt_sleep(SETTLE_NS);
-        observe(c, maybe);
+        observe(c, maybe); /* decides nothing if the engine failed meanwhile */
         return;
     }
     err want = model_apply(c, &c->b, op, &c->a);

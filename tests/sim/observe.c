@@ -163,7 +163,11 @@ void observe(struct client *c, bool maybe)
 {
     struct bucket *v = calloc(4, sizeof *v), *seen = &v[0], *before = &v[1], *after = &v[2], *out = &v[3];
     ASSERT(v);
-    if (read_bucket(c, seen)) {
+    bool read = read_bucket(c, seen);
+    if (read && maybe && engine_down(c->w)) {
+        /* The operation may be in the log and not in the index: only the next start says which. */
+        c->w->stop = true;
+    } else if (read) {
         *before = *after = c->b;
         if (maybe && model_apply(c, after, &c->op, NULL) != ERR_OK) maybe = false;
         bool same = seen->there == before->there && seen->versioning == before->versioning;

@@ -221,8 +221,9 @@ const struct version *model_find(const struct key_state *k, const char *id);
 void part_etag(const struct upload *u, unsigned number, char out[ETAG_SIZE]);
 void model_list(struct client *c, const struct bucket *b, const struct op *op, const struct answer *a);
 
-/* transport.c */
+/* client.c */
 void send_op(struct client *c, const struct op *op, struct answer *a);
+bool engine_down(const struct world *w);
 /* direct.c, wire.c */
 void direct_send(struct world *w, const struct op *op, struct answer *a);
 void wire_send(struct client *c, const struct op *op, struct answer *a);
