@@ -21,7 +21,8 @@ struct sim_faults {         /* chances in 1/65536 a call; all 0 at first */
     unsigned work_stuck;    /* a worker takes 1 to 100 s until it starts a job */
     unsigned net_drop;      /* a connection is reset at this read or write */
     unsigned net_slow;
-    uint64_t disk_bytes; /* capacity; 0 = no limit */
+    unsigned disk_elsewhere; /* a write meets a full disk, also over what is there; perhaps half-way */
+    uint64_t disk_bytes;     /* capacity; 0 = no limit */
 };
 void sim_set_faults(const struct sim_faults *f);
 /* Power cut: every fd is closed, un-synced state settles by the seed; the disk then holds what a next start

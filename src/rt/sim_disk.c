@@ -188,6 +188,13 @@ static bool no_room(uint64_t more)
     return sim_faults.disk_bytes && nodes_bytes() + more > sim_faults.disk_bytes;
 }
 
+/* How much a write that finds no space has done nevertheless. */
+static size_t before_the_end(size_t n)
+{
+    if (sim_below(2)) return sim_below(2) ? n : 0;
+    return sim_below(n) / 512 * 512;
+}
+
 /* After the change was made: the time it takes, and its end. */
 static ssize_t finish_write(struct node *node, uint64_t number, size_t n, int flags, bool fails)
 {
@@ -205,16 +212,17 @@ static ssize_t d_pwritev(int fd, const struct iovec *iov, int count, uint64_t of
     BEGIN("pwritev", off);
     struct sim_fd *f = fd_of(fd);
     if (!f || !f->can_write) return -EBADF;
-    size_t n = 0;
+    size_t total = 0;
     for (int i = 0; i < count; i++) {
         if (!aligned(f, iov[i].iov_base, iov[i].iov_len, off)) return -EINVAL;
-        n += iov[i].iov_len;
+        total += iov[i].iov_len;
     }
-    bool fails = sim_chance(sim_faults.disk_eio);
-    if (n == 0) return 0;
+    bool fails = sim_chance(sim_faults.disk_eio), full = sim_chance(sim_faults.disk_elsewhere);
+    size_t n = full && total > 0 ? before_the_end(total) : total;
+    if (n == 0) return full ? -ENOSPC : 0;
     if (no_room(sim_file_grows(f->node->file, n, off))) return -ENOSPC;
     if (fails && sim_below(2)) return -EIO; /* else: reported as failed, yet maybe there */
-    char *all = malloc(n), *at = all;
+    char *all = malloc(total), *at = all;
     ASSERT(all != NULL);
     for (int i = 0; i < count; at += iov[i++].iov_len) memcpy(at, iov[i].iov_base, iov[i].iov_len);
     uint64_t number = sim_file_write(f->node->file, all, n, off);
@@ -222,7 +230,7 @@ static ssize_t d_pwritev(int fd, const struct iovec *iov, int count, uint64_t of
     struct node *node = node_ref(f->node); /* the descriptor may close meanwhile */
     ssize_t r = finish_write(node, number, n, flags, fails);
     node_drop(node);
-    return r;
+    return full && r >= 0 ? -ENOSPC : r;
 }
 
 static ssize_t d_pwrite(int fd, const void *p, size_t n, uint64_t off)

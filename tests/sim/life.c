@@ -174,6 +174,9 @@ static void choose_faults(struct life *l)
     case 2:
         f.disk_bytes = (2u << 20) + dice(l, 4u << 20);
         break;
+    case 3:
+        f.disk_elsewhere = 500 + (unsigned)dice(l, 8000);
+        break;
     default:
         l->faults = false;
         break;
