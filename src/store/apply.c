@@ -202,10 +202,8 @@ static err follow_counters(struct apply *a, const struct log_op *op)
     if (!c) return ERR_OK;
     err e = hold(a, c);
     if (e || c->kind != CELL_COUNTERS) return e;
-    size_t n = op->kind == TXN_PUT ? op->value.n / 8 : 0;
     cells_lock(a->e->cells);
-    c->n = n > IDX_COUNTERS_MAX ? IDX_COUNTERS_MAX : (unsigned)n;
-    for (unsigned i = 0; i < c->n; i++) c->v[i] = (int64_t)get_le64(op->value.p + 8 * i);
+    cell_set_counters(c, op->kind == TXN_PUT ? op->value : STR(""));
     c->present = op->kind == TXN_PUT;
     c->settled = true;
     cells_unlock(a->e->cells);

@@ -109,7 +109,7 @@ static struct cell *insert(struct cells *t, struct str key, uint64_t hash, enum 
     return c;
 }
 
-static void set_counters(struct cell *c, struct str value)
+void cell_set_counters(struct cell *c, struct str value)
 {
     size_t n = value.n / 8;
     c->n = n > IDX_COUNTERS_MAX ? IDX_COUNTERS_MAX : (unsigned)n;
@@ -137,7 +137,7 @@ static void load(struct cells *t, struct cell *c)
         if (c->kind == CELL_BLOB)
             c->blob = blob;
         else if (present)
-            set_counters(c, value.value);
+            cell_set_counters(c, value.value);
     }
     c->loading = false;
     for (struct list *w; (w = list_pop(&c->waiters));) list_append(&waiters, w);
@@ -244,6 +244,12 @@ void cells_note_dead(struct cells *t, struct cell *c, uint64_t seq)
     c->present = false;
     c->dead_seq = seq;
     list_append(&t->dead, &c->dead);
+}
+
+void cells_revive(struct cell *c)
+{
+    c->dead_seq = 0;
+    list_remove(&c->dead);
 }
 
 void cells_each_dead(struct cells *t, void (*fn)(void *arg, const struct cell *c), void *arg)

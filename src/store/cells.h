@@ -73,6 +73,8 @@ static inline struct str cell_key(const struct cell *c)
     return str_of(c->key, c->key_len);
 }
 
+void cell_set_counters(struct cell *c, struct str value); /* as the view has them */
+
 struct cells;
 /* free_places runs when a dead blob's last reader let go, without the lock. */
 struct cells *cells_new(struct view *v, void (*free_places)(void *arg, const struct blob_places *p),
@@ -92,6 +94,8 @@ struct cell *cells_find(struct cells *t, struct str key);
 void cells_unpin(struct cells *t, struct cell *c);
 /* With the lock held: the blob's last reference went. */
 void cells_note_dead(struct cells *t, struct cell *c, uint64_t seq);
+/* With the lock held: it did not. */
+void cells_revive(struct cell *c);
 /* With the lock held: calls fn for each dead blob whose extents still wait for readers. */
 void cells_each_dead(struct cells *t, void (*fn)(void *arg, const struct cell *c), void *arg);
 /* With the lock held: drop one use of shared places. */

@@ -30,11 +30,14 @@ struct collect {
 
 /* ---- moving bodies ---- */
 
-static err submit(struct engine *e, struct log_op *ops, size_t n)
+/* *seen (may be NULL): readers may have found what a commit that failed says. */
+static err submit(struct engine *e, struct log_op *ops, size_t n, bool *seen)
 {
     struct commit_req r = {.ops = ops, .nops = n, .bound = 16};
     for (size_t i = 0; i < n; i++) r.bound += 2 * log_op_bound(&ops[i]); /* a move in vain frees its place */
-    return n ? committer_submit(e, &r) : ERR_OK;
+    err e_ = n ? committer_submit(e, &r) : ERR_OK;
+    if (seen) *seen = r.taken_back;
+    return e_;
 }
 
 /* One durable write for all, then one commit that says where they are now. */
@@ -48,14 +51,15 @@ static err flush_moves(struct collect *c)
         op->places = &c->small[i].place;
         op->nplaces = 1;
     }
-    e = submit(c->e, c->moves, c->nmoves);
+    bool seen;
+    e = submit(c->e, c->moves, c->nmoves, &seen);
     if (e == ERR_OK) {
         space_wrote(c->e, c->bytes);
         extents_small_keep(c->small, c->nsmall);
-    } else if (atomic_load(&c->e->state) != ENGINE_FAILED) { /* nothing will ever point to the copies */
-        extents_small_abandon(c->small, c->nsmall);
-    } else {
+    } else if (seen || atomic_load(&c->e->state) == ENGINE_FAILED) {
         extents_small_leave(c->small, c->nsmall);
+    } else { /* nothing will ever point to the copies */
+        extents_small_abandon(c->small, c->nsmall);
     }
     c->nsmall = c->nmoves = c->bytes = 0;
     arena_reset(c->bodies);
@@ -173,7 +177,7 @@ static err carry_frees(struct engine *e, uint64_t upto)
     cells_lock(e->cells);
     cells_each_dead(e->cells, add_pending, p);
     cells_unlock(e->cells);
-    err r = p->more ? ERR_NO_MEMORY : submit(e, p->ops, p->n);
+    err r = p->more ? ERR_NO_MEMORY : submit(e, p->ops, p->n, NULL);
     arena_free(p->a);
     free(p);
     return r;

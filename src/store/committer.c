@@ -29,6 +29,7 @@ struct batch {
     struct buf payload; /* a window into record */
     uint64_t segment, payload_at, first_seq, ticket;
     uint32_t commits;
+    bool has_ticket, refused; /* refused: it takes no turn */
     err e;
 };
 
@@ -251,23 +252,88 @@ static void fail_all(struct batch *b, err e)
     LIST_EACH(it, &b->reqs) CONTAINER(it, struct commit_req, link)->e = e;
 }
 
-/* What was taken has had its effect in memory, so it cannot be refused any more: for space it waits, and
- * writes the whole record anew. */
+static void take_ticket(struct engine *e, struct batch *b)
+{
+    pthread_mutex_lock(&e->q_lock);
+    if (!b->has_ticket) b->ticket = e->next_ticket++;
+    b->has_ticket = true;
+    pthread_mutex_unlock(&e->q_lock);
+}
+
+static void wait_for_turn(struct engine *e, uint64_t ticket)
+{
+    struct turn_wait w = {.ticket = ticket};
+    pthread_mutex_lock(&e->q_lock);
+    bool mine = e->turn == ticket;
+    if (!mine) {
+        park_init(&w.park);
+        list_append(&e->turn_waiters, &w.park.link);
+    }
+    pthread_mutex_unlock(&e->q_lock);
+    if (!mine) park_wait(&w.park);
+}
+
+/* The record did not come into the log, so what its commits did in memory is taken back and they fail, all
+ * of them: what one was refused for may have been another's doing. Nothing else rests on them, for the lead
+ * was not passed on; and once all earlier batches are in the view, the view says what was before. */
+static void take_back(struct engine *e, struct batch *b)
+{
+    take_ticket(e, b);
+    wait_for_turn(e, b->ticket);
+    err r = atomic_load(&e->state) == ENGINE_FAILED ? ERR_IO : apply_undo(&b->apply, b->first_seq);
+    if (r) {
+        engine_fail(e, "take a commit back", r);
+        b->e = ERR_IO;
+        return;
+    }
+    resolver_take_back(e->resolver, b->first_seq);
+    LIST_EACH(it, &b->reqs) CONTAINER(it, struct commit_req, link)->taken_back = true;
+}
+
+/* Those in the queue have had no effect yet; the caller holds the lead. */
+static void refuse_queued(struct engine *e)
+{
+    struct list taken, *it;
+    unsigned n = 0;
+    list_init(&taken);
+    pthread_mutex_lock(&e->q_lock);
+    for (; (it = list_pop(&e->queue)); n++) list_append(&taken, it);
+    atomic_fetch_sub(&e->counts.queue_depth, n);
+    pthread_mutex_unlock(&e->q_lock);
+    while ((it = list_pop(&taken))) {
+        struct commit_req *r = CONTAINER(it, struct commit_req, link);
+        r->e = ERR_NO_SPACE;
+        park_wake(&r->park);
+    }
+}
+
+/* ERR_NO_SPACE: there is no such record, and never will be. While that cannot be proven the commits can
+ * neither succeed nor fail: they alone wait, and the whole record is written anew. */
 static err append_record(struct engine *e, struct batch *b)
 {
     err r;
-    while ((r = log_append(e->log, b->record, b->payload.n, b->commits)) == ERR_NO_SPACE && space_wait(e))
-        continue;
-    if (!r) space_unstuck(e);
+    bool waited = false;
+    while ((r = log_append(e->log, b->record, b->payload.n, b->commits)) == ERR_NO_SPACE) {
+        space_note_full(e);
+        if (space_release_ballast(e)) continue;
+        err why = log_withdraw(e->log);
+        if (!why) break;
+        refuse_queued(e);
+        r = ERR_IO;
+        if ((why != ERR_NO_SPACE && why != ERR_NO_MEMORY) || !space_wait(e)) break;
+        waited = true;
+    }
+    if (waited) space_unstuck(e);
     return r;
 }
 
-/* Durable already: for space it waits here, too. */
+/* Durable already, so for space it waits here, too. */
 static err apply_to_view(struct engine *e, struct batch *b)
 {
     err r;
-    while ((r = view_write(e->view, b->apply.batch)) == ERR_NO_SPACE && space_wait(e)) continue;
-    if (!r) space_unstuck(e);
+    bool waited = false;
+    while ((r = view_write(e->view, b->apply.batch)) == ERR_NO_SPACE && space_wait(e)) waited = true;
+    if (waited) space_unstuck(e);
     return r;
 }
 
@@ -275,7 +341,14 @@ static err apply_to_view(struct engine *e, struct batch *b)
 static void write_batch(struct engine *e, struct batch *b, size_t bound)
 {
     b->commits = 0;
+    b->has_ticket = false;
     b->e = ERR_OK;
+    /* It would wait behind what is stuck, or be stuck itself. */
+    b->refused = atomic_load(&e->stuck) || view_stuck(e->view);
+    if (b->refused) {
+        fail_all(b, ERR_NO_SPACE);
+        return;
+    }
     if (atomic_load(&e->state) == ENGINE_FAILED) {
         fail_all(b, ERR_IO);
         return;
@@ -297,7 +370,9 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
         b->e = ERR_IO;
     } else if (b->commits > 0) {
         b->e = append_record(e, b);
-        if (b->e) {
+        if (b->e == ERR_NO_SPACE) {
+            take_back(e, b);
+        } else if (b->e) {
             engine_fail(e, "write the log", b->e);
             b->e = ERR_IO;
         }
@@ -310,8 +385,8 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
 static void pass_the_lead(struct engine *e, struct batch *b)
 {
     struct commit_req *next = NULL;
+    if (!b->refused) take_ticket(e, b);
     pthread_mutex_lock(&e->q_lock);
-    b->ticket = e->next_ticket++;
     if (list_empty(&e->queue)) {
         e->leading = false;
     } else {
@@ -320,19 +395,6 @@ static void pass_the_lead(struct engine *e, struct batch *b)
     }
     pthread_mutex_unlock(&e->q_lock);
     if (next) park_wake(&next->park);
-}
-
-static void wait_for_turn(struct engine *e, uint64_t ticket)
-{
-    struct turn_wait w = {.ticket = ticket};
-    pthread_mutex_lock(&e->q_lock);
-    bool mine = e->turn == ticket;
-    if (!mine) {
-        park_init(&w.park);
-        list_append(&e->turn_waiters, &w.park.link);
-    }
-    pthread_mutex_unlock(&e->q_lock);
-    if (!mine) park_wait(&w.park);
 }
 
 static void end_turn(struct engine *e)
@@ -398,9 +460,11 @@ static void lead(struct engine *e, struct commit_req *own)
     size_t bound = gather(e, b);
     write_batch(e, b, bound);
     pass_the_lead(e, b);
-    wait_for_turn(e, b->ticket);
-    apply_batch(e, b);
-    end_turn(e);
+    if (!b->refused) {
+        wait_for_turn(e, b->ticket);
+        apply_batch(e, b);
+        end_turn(e);
+    }
     struct list *it;
     while ((it = list_pop(&b->reqs))) {
         struct commit_req *r = CONTAINER(it, struct commit_req, link);
@@ -414,7 +478,7 @@ err committer_submit(struct engine *e, struct commit_req *r)
 {
     if (LOG_RECORD_HEADER + r->bound + 2 * LOG_ALIGN > e->segment_bytes) return ERR_ENTITY_TOO_LARGE;
     park_init(&r->park);
-    r->lead = false;
+    r->lead = r->taken_back = false;
     r->e = ERR_OK;
     pthread_mutex_lock(&e->q_lock);
     list_append(&e->queue, &r->link);

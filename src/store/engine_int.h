@@ -31,8 +31,9 @@ struct commit_req {
     const struct idx_txn *txn; /* a caller's, or NULL */
     struct log_op *ops;        /* the engine's own: moves and frees */
     size_t nops;
-    size_t bound; /* most bytes of payload it can take */
-    bool lead;    /* woken to lead the next batch, not because it is done */
+    size_t bound;    /* most bytes of payload it can take */
+    bool lead;       /* woken to lead the next batch, not because it is done */
+    bool taken_back; /* failed after it had had its effect in memory for a while (undo.c) */
     err e;
     uint64_t seq;
 };
@@ -104,6 +105,7 @@ struct engine {
     _Atomic uint64_t space_since; /* bytes written since */
     bool space_watched;
     _Atomic bool stuck; /* a commit that cannot be taken back waits for space: no other gets through */
+    _Atomic int64_t stuck_said_ns;
     _Atomic bool ballast;
     _Atomic uint64_t disk_total, disk_avail;
 };
@@ -160,6 +162,9 @@ err apply_op(struct apply *a, uint64_t seq, const struct log_op *op, struct log_
 void apply_seal(struct apply *a, uint64_t seq);
 /* After view_write: lets the cells go. */
 void apply_release(struct apply *a);
+/* undo.c: instead, before anything of the batch is in the view and with all earlier ones in it: cells and
+ * live counts become again what the view says; commits from first_seq on are the batch's. */
+err apply_undo(struct apply *a, uint64_t first_seq);
 void engine_free_places(void *engine, const struct blob_places *p);
 
 /* replay.c */

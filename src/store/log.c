@@ -149,6 +149,36 @@ err log_append(struct log *l, unsigned char *record, size_t payload, uint32_t co
     return ERR_OK;
 }
 
+/* Is there a record that begins as the next one would? What was written last is read, be it on the disk or
+ * on its way there. */
+static err record_begins(struct log *l, const struct log_segment *s, unsigned char *block, bool *yes)
+{
+    ssize_t r;
+    while ((r = rt_pread(s->fd, block, LOG_ALIGN, s->end)) == -EINTR) continue;
+    if (r != LOG_ALIGN) return ERR_IO;
+    struct log_record_head h;
+    *yes = log_record_peek(block, s->head.bytes - s->end, &h) == ERR_OK && h.epoch == l->o.epoch &&
+           h.first_seq == l->next_seq;
+    return ERR_OK;
+}
+
+/* A record counts only with its header, so without the header there is none. On a full disk the header often
+ * never came to the file; else zeros take its place. */
+err log_withdraw(struct log *l)
+{
+    const struct log_segment *s = log_active(l);
+    unsigned char *block = log_alloc(LOG_ALIGN);
+    if (!block) return ERR_NO_MEMORY;
+    bool there = true;
+    err e = record_begins(l, s, block, &there);
+    if (e || there) {
+        memset(block, 0, LOG_ALIGN);
+        e = write_record(l, s->fd, block, LOG_ALIGN, s->end);
+    }
+    free(block);
+    return e;
+}
+
 err log_read(struct log *l, uint64_t segment, uint64_t offset, void *p, size_t n)
 {
     CHECK_MAGIC(l, LOG_MAGIC);

@@ -59,9 +59,13 @@ err log_reserve(struct log *l, size_t payload, uint64_t *segment, uint64_t *offs
 /* Payload bytes that still fit into the active segment. */
 size_t log_room(struct log *l);
 /* record: aligned to LOG_ALIGN, LOG_RECORD_HEADER bytes free for the header, then the payload, with space for
- * the padding. Durable on ERR_OK. After an error nothing may be appended any more: what is on disk is decided
- * at the next open. */
+ * the padding. Durable on ERR_OK. After ERR_NO_SPACE it may be appended again, or withdrawn; after
+ * another error nothing may be appended any more: what is on disk is decided at the next open. */
 err log_append(struct log *l, unsigned char *record, size_t payload, uint32_t commits);
+/* After log_append said ERR_NO_SPACE: ERR_OK when nothing of that record can ever be taken for one, neither
+ * now nor after a crash; the next record takes its place and its sequences. Another error: that is not
+ * proven, so the record must be appended again. */
+err log_withdraw(struct log *l);
 /* Have the next segment written in the background. */
 void log_prepare_next(struct log *l);
 

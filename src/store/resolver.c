@@ -33,6 +33,12 @@ void resolver_note(struct resolver *r, struct str key, uint64_t seq)
     r->last[slot(r, key)] = seq;
 }
 
+void resolver_take_back(struct resolver *r, uint64_t first)
+{
+    for (size_t i = 0; i < SLOTS; i++)
+        if (r->last[i] >= first) r->last[i] = first - 1;
+}
+
 bool resolver_conflicts(const struct resolver *r, struct str key, uint64_t read_seq)
 {
     return r->last[slot(r, key)] > read_seq;

@@ -12,6 +12,8 @@ struct resolver;
 struct resolver *resolver_new(void); /* NULL when memory is out */
 void resolver_free(struct resolver *r);
 void resolver_note(struct resolver *r, struct str key, uint64_t seq);
+/* Commits from `first` on, which are the last noted, did not come to be; their sequences are used again. */
+void resolver_take_back(struct resolver *r, uint64_t first);
 /* The key may have been written after read_seq. */
 bool resolver_conflicts(const struct resolver *r, struct str key, uint64_t read_seq);
 

@@ -10,6 +10,7 @@
 #define BALLAST_BYTES ((uint64_t)16 << 20)
 #define LOOK_NS       (RT_SEC / 4)
 #define LOOK_BYTES    ((uint64_t)8 << 20)
+#define STUCK_SAID_NS (10 * RT_SEC)
 
 /* A fiftieth of the disk, at most 64 MiB; a log segment in any case. */
 static uint64_t reserve_of(const struct engine *e, uint64_t total)
@@ -70,7 +71,10 @@ static void look(void *arg)
     atomic_store(&e->disk_avail, s.avail);
     uint64_t reserve = reserve_of(e, s.total);
     if (s.avail < reserve) set_full(e, true);
-    if (s.avail >= reserve + reserve / 4 && (!view_stuck(e->view) || view_resume(e->view))) {
+    if (view_stuck(e->view) && space_release_ballast(e)) view_resume(e->view);
+    /* Who waits says when it has its space: others would join it. */
+    if (s.avail >= reserve + reserve / 4 && !atomic_load(&e->stuck) &&
+        (!view_stuck(e->view) || view_resume(e->view))) {
         set_full(e, false);
         if (!atomic_load(&e->ballast) && s.avail > 2 * reserve + BALLAST_BYTES) ballast_make(e);
     }
@@ -125,11 +129,20 @@ void space_note_full(struct engine *e)
     start_watch(e);
 }
 
+static void say_stuck(struct engine *e)
+{
+    int64_t now = (int64_t)sys->mono_ns();
+    if (atomic_exchange(&e->stuck, true) && now - e->stuck_said_ns < STUCK_SAID_NS) return;
+    e->stuck_said_ns = now;
+    LOG_ERROR("a commit waits for space: it can be neither finished nor taken back; others are refused",
+              LF_U("commit", atomic_load(&e->visible) + 1));
+}
+
 bool space_wait(struct engine *e)
 {
     space_note_full(e);
     if (!rt_fiber_self() || closing(e) || atomic_load(&e->state) == ENGINE_FAILED) return false;
-    atomic_store(&e->stuck, true);
+    say_stuck(e);
     if (!space_release_ballast(e)) rt_sleep(LOOK_NS);
     if (view_stuck(e->view)) view_resume(e->view);
     return true;
@@ -153,16 +166,19 @@ static bool below_half(const struct engine *e)
 
 err space_admit(struct engine *e, enum space_need need)
 {
-    if (need != SPACE_GIVES_BACK) {
+    if (need != SPACE_GIVES_BACK || view_stuck(e->view)) {
         int64_t age = (int64_t)sys->mono_ns() - atomic_load(&e->space_checked_ns);
         if (age > LOOK_NS || atomic_load(&e->space_since) > LOOK_BYTES) look_now(e);
     }
+    /* A commit would come into the log and then wait for the index. */
+    bool stuck = view_stuck(e->view);
+    if (stuck) set_full(e, true);
     switch (atomic_load(&e->state)) {
     case ENGINE_FAILED:
         return ERR_IO;
     case ENGINE_FULL:
         start_watch(e);
-        if (need == SPACE_TAKES || atomic_load(&e->stuck)) return ERR_NO_SPACE;
+        if (need == SPACE_TAKES || stuck || atomic_load(&e->stuck)) return ERR_NO_SPACE;
         return need == SPACE_HIDES && below_half(e) ? ERR_NO_SPACE : ERR_OK;
     default:
         return ERR_OK;

@@ -42,6 +42,7 @@ void view_batch_free(struct view_batch *b);
 void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct str value);
 void view_batch_del(struct view_batch *b, struct str key);
 unsigned view_batch_count(const struct view_batch *b);
+void view_batch_clear(struct view_batch *b);
 /* Applies and clears the batch. A stall is waited for on a worker and counted. After an I/O error RocksDB is
  * resumed and asked again, for some seconds at most. ERR_NO_SPACE leaves the batch as it was, to be written
  * again after view_resume. */

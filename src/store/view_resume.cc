@@ -18,9 +18,20 @@ struct rocksdb_options_t {
 namespace
 {
 
+/* A compaction that finds no space stops nothing. */
+bool stops_for_space(rocksdb::BackgroundErrorReason reason, const rocksdb::Status &s)
+{
+    return s.IsNoSpace() && reason != rocksdb::BackgroundErrorReason::kCompaction;
+}
+
 class Resumable : public rocksdb::EventListener
 {
+    void (*const full)(void *);
+    void *const arg;
+
   public:
+    Resumable(void (*full_)(void *), void *arg_) : full(full_), arg(arg_) {}
+
     /* RocksDB calls an I/O error fatal and then refuses to resume. Of damaged files and of memory it is right
      * to do so. */
     void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status *s) override
@@ -30,14 +41,22 @@ class Resumable : public rocksdb::EventListener
             reason == BackgroundErrorReason::kMemTable || reason == BackgroundErrorReason::kWriteCallback;
         if (!memory && s->IsIOError() && s->severity() == rocksdb::Status::Severity::kFatalError)
             *s = rocksdb::Status(*s, rocksdb::Status::Severity::kHardError);
+        if (stops_for_space(reason, *s)) full(arg);
+    }
+
+    /* RocksDB would look for space each five seconds, and refuse to be resumed meanwhile. */
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status s,
+                              bool *auto_recovery) override
+    {
+        if (stops_for_space(reason, s)) *auto_recovery = false;
     }
 };
 
 } // namespace
 
-void view_rocks_resumable(struct rocksdb_options_t *o)
+void view_rocks_resumable(struct rocksdb_options_t *o, void (*full)(void *arg), void *arg)
 {
-    o->rep.listeners.push_back(std::make_shared<Resumable>());
+    o->rep.listeners.push_back(std::make_shared<Resumable>(full, arg));
 }
 
 bool view_rocks_resume(struct rocksdb_t *db, char why[256])

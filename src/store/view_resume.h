@@ -12,8 +12,9 @@ struct rocksdb_t;
 struct rocksdb_options_t;
 /* Databases opened with these options can be resumed after an I/O error, too; by itself RocksDB would have
  * them opened anew, without what was in memory. Sound, for what failed is never flushed again: resuming
- * writes new files from what memory still holds. */
-void view_rocks_resumable(struct rocksdb_options_t *o);
+ * writes new files from what memory still holds. full is called on any thread when a flush has met a full
+ * disk, before a write is refused for it. */
+void view_rocks_resumable(struct rocksdb_options_t *o, void (*full)(void *arg), void *arg);
 /* On a worker: it flushes. false: it cannot yet; why says so in RocksDB's words. */
 bool view_rocks_resume(struct rocksdb_t *db, char why[256]);
 #ifdef __cplusplus

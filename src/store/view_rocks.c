@@ -8,8 +8,10 @@
 #include "store/view_resume.h"
 #include "sys/sys.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BLOCK_BYTES    4096u /* a look-up in a large index reads, verifies and unpacks one */
@@ -49,6 +51,13 @@ static err take_error(struct view *v, char *msg, const char *what)
     if (!known) LOG_ERROR("the index reported an error", LF_Z("call", what), LF_Z("message", msg));
     rocksdb_free(msg);
     return e;
+}
+
+static void met_full_disk(void *arg)
+{
+    struct view *v = arg;
+    if (!atomic_exchange(&v->stuck, true))
+        LOG_ERROR("the index met a full disk: it takes nothing until there is space");
 }
 
 static bool incomplete(char **msg)
@@ -111,13 +120,35 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_info_log_level(v->options, 3); /* errors */
     rocksdb_options_set_keep_log_file_num(v->options, 2);
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
-    view_rocks_resumable(v->options);
+    view_rocks_resumable(v->options, met_full_disk, v);
     set_table_options(v, o->cache);
     v->write_now = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(v->write_now, 1);
     rocksdb_writeoptions_set_no_slowdown(v->write_now, 1);
     v->write_wait = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(v->write_wait, 1);
+}
+
+static void remove_if_empty_log(const char *dir, const char *name)
+{
+    char path[4096];
+    struct stat st;
+    size_t n = strlen(name);
+    if (n < 5 || strcmp(name + n - 4, ".log") != 0 || strspn(name, "0123456789") != n - 4) return;
+    int len = snprintf(path, sizeof path, "%s/%s", dir, name);
+    if (len < (int)sizeof path && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        unlink(path);
+}
+
+/* Each opening begins a log of RocksDB's own, which nothing is written to, and only a flush of the index lets
+ * RocksDB remove those of earlier openings: a thousand short runs would leave a thousand. One that holds
+ * nothing is not missed. Not done: the next opening does it. */
+static void remove_empty_logs(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d) return;
+    for (struct dirent *e; (e = readdir(d));) remove_if_empty_log(dir, e->d_name);
+    closedir(d);
 }
 
 err view_open(const struct view_options *o, struct view **out, char why[512])
@@ -133,6 +164,7 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     /* RocksDB's files are readable by all, so its folder is not; like them it stands outside the table of
      * calls. */
     if (!o->must_exist && !o->discard) (void)mkdir(o->dir, 0700);
+    if (!o->discard) remove_empty_logs(o->dir);
     v->db = rocksdb_open(v->options, o->dir, &msg);
     if (!v->db) {
         snprintf(why, 512, "the index in %.200s cannot be opened (%.120s); it can be rebuilt: ingot recover",
@@ -362,6 +394,12 @@ void view_batch_del(struct view_batch *b, struct str key)
     dead_add(&b->deleted, key);
 }
 
+void view_batch_clear(struct view_batch *b)
+{
+    rocksdb_writebatch_clear(b->b);
+    b->deleted.n = 0;
+}
+
 unsigned view_batch_count(const struct view_batch *b)
 {
     return (unsigned)rocksdb_writebatch_count(b->b);
@@ -401,9 +439,7 @@ err view_write(struct view *v, struct view_batch *b)
     err e = write_once(v, b);
     for (unsigned i = 0; i < MEND_TRIES && e == ERR_IO && mend(v); i++) e = write_once(v, b);
     if (v->purge && !e) purge_note(v->purge, &b->deleted);
-    if (e == ERR_NO_SPACE) return e;
-    rocksdb_writebatch_clear(b->b);
-    b->deleted.n = 0;
+    if (e != ERR_NO_SPACE) view_batch_clear(b);
     return e;
 }
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from ingot import Server, run_ingot
-from iofault import INDEX
+from iofault import INDEX, OURS, WRITE
 
 BUCKET = "disk"
 PATIENCE = 90  # seconds for what happens at once on an idle machine
@@ -154,6 +154,51 @@ def test_every_call_that_needs_space_fails(faulty_server):
     recovered(s, model, "after")
 
 
+def test_the_log_meets_a_full_disk(faulty_server):
+    """A file system that needs new space to write over what is there: then even the log's file, written ahead, cannot be
+    written. Nobody waits: all that write are refused, also those that delete, and nothing of it is there afterwards."""
+    s = faulty_server()
+    model = fill_some(s)
+    began = time.monotonic()
+    s.faults.fail_all(errno.ENOSPC, classes=WRITE, who=OURS)
+    answers, lock = [], threading.Lock()
+
+    def ask(number):
+        client = s.client(read_timeout=2 * PATIENCE)
+        for i in range(5):
+            try:
+                if i % 2:
+                    client.delete_object(Bucket=BUCKET, Key="before-2")
+                else:
+                    client.put_object(Bucket=BUCKET, Key=f"refused-{number}-{i}", Body=content("b", 100 * number))
+                answer = None
+            except botocore.exceptions.ClientError as e:
+                answer = e
+            with lock:
+                answers.append(answer)
+
+    writers = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for w in writers:
+        w.start()
+    for w in writers:
+        w.join(2 * PATIENCE)
+        assert not w.is_alive(), "a writer hangs"
+    took = time.monotonic() - began
+    assert len(answers) == 40 and all(answers)
+    for answer in answers:
+        model.expect_full(answer)
+    assert s.faults.hits > 0
+    model.refused |= {f"refused-{n}-{i}" for n in range(8) for i in (0, 2, 4)}
+    model.verify()
+    assert "commit waits for space" not in s.output()
+    print(f"40 refusals in {took:.1f} s")
+    s.kill()  # what was refused is not in the log
+    s.faults.off()
+    s.start()
+    model.verify()
+    recovered(s, model, "after")
+
+
 def test_the_index_meets_a_full_disk(faulty_server):
     """RocksDB cannot write its tables: whatever it makes of it, when space returns so do writes."""
     s = faulty_server(log_size="16MiB", inline_max="1MiB")
@@ -170,13 +215,21 @@ def test_the_index_meets_a_full_disk(faulty_server):
         except Exception as e:
             failures.append(e)
 
-    # A commit that the index stops half-way waits until there is space: it is not refused, so it hangs meanwhile.
+    # A commit that was in the log when the index met the full disk can be neither finished nor refused: it waits until there
+    # is space. All others are refused, also those that only delete.
     writer = threading.Thread(target=churn)
     writer.start()
     try:
         eventually(lambda: s.faults.hits > 0 or failures)
         eventually(lambda: ready(s)[0] == 503 or failures)
-        assert s.client().get_object(Bucket=BUCKET, Key="before-2")["Body"].read() == model.objects["before-2"]
+        other = s.client()
+        assert other.get_object(Bucket=BUCKET, Key="before-2")["Body"].read() == model.objects["before-2"]
+        for ask in (lambda: other.put_object(Bucket=BUCKET, Key="refused", Body=b"x"),
+                    lambda: other.delete_object(Bucket=BUCKET, Key="before-2")):
+            with pytest.raises(botocore.exceptions.ClientError) as e:
+                ask()
+            model.expect_full(e.value)
+        model.refused.add("refused")
     finally:
         s.faults.off()
         stop.set()

@@ -339,7 +339,7 @@ struct view_batch *view_batch_new(void)
     return calloc(1, sizeof(struct view_batch));
 }
 
-static void batch_clear(struct view_batch *b)
+void view_batch_clear(struct view_batch *b)
 {
     while (b->n > 0) entry_drop(b->v[--b->n]);
 }
@@ -347,7 +347,7 @@ static void batch_clear(struct view_batch *b)
 void view_batch_free(struct view_batch *b)
 {
     if (!b) return;
-    batch_clear(b);
+    view_batch_clear(b);
     free(b->v);
     free(b);
 }
@@ -412,7 +412,7 @@ err view_write(struct view *v, struct view_batch *b)
     struct write_job j = {v, b};
     bool stalled = sim_random() % STALL_OF == 0;
     if (v->broken) {
-        batch_clear(b);
+        view_batch_clear(b);
         return ERR_IO;
     }
     if (v->stuck || (sim_random() % LOOKS_OF == 0 && meets_full_disk(v))) return ERR_NO_SPACE;
@@ -421,7 +421,7 @@ err view_write(struct view *v, struct view_batch *b)
         rt_work("index-stall", write_all, &j);
     else
         write_all(&j);
-    batch_clear(b);
+    view_batch_clear(b);
     return ERR_OK;
 }
 
