@@ -8,8 +8,9 @@ POWER_STATES ?= 10000
 POWER_SEED   ?= 1
 KILL_ROUNDS  ?= 1000
 LINEAR_ROUNDS ?= 400
+TERMINATE_ROUNDS ?= 2000
 
-.PHONY: power-bins torture torture-power torture-kill torture-linear
+.PHONY: power-bins torture torture-power torture-kill torture-terminate torture-linear
 power-bins: $(BIN) $(POWER_BIN) $(OUT)/tests/power/nosync.so
 
 $(OUT)/tests/power/%.o: tests/power/%.c Makefile
@@ -25,13 +26,16 @@ $(OUT)/tests/power/nosync.so: tests/power/nosync.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC_$(VARIANT)) $(CPPFLAGS) $(CFLAGS) -shared -fPIC -o $@ $< -ldl
 
-torture: torture-power torture-kill torture-linear
+torture: torture-power torture-kill torture-terminate torture-linear
 
 torture-power: power-bins $(VENV)/.done ## POWER_STATES (10,000) states that a power cut could leave, on ext4 and xfs
 	@POWER_STATES=$(POWER_STATES) POWER_SEED=$(POWER_SEED) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/power -s $(T)
 
 torture-kill: $(BIN) $(VENV)/.done ## KILL_ROUNDS (1,000) times kill -9 under mixed load
 	@INGOT_CRASH_ROUNDS=$(KILL_ROUNDS) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/crash -s -o timeout=14400 $(T)
+
+torture-terminate: $(BIN) $(VENV)/.done ## TERMINATE_ROUNDS (2,000) times start, one request, SIGTERM
+	@INGOT_TERMINATE_ROUNDS=$(TERMINATE_ROUNDS) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/crash/test_terminate.py -s -o timeout=14400 $(T)
 
 torture-linear: $(BIN) $(VENV)/.done ## histories through LINEAR_ROUNDS (400) crashes, races, listings
 	@LINEAR_ROUNDS=$(LINEAR_ROUNDS) INGOT_TEST_VARIANT=$(VARIANT) $(PYTHON) -m pytest tests/linear -s $(T)
