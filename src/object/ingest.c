@@ -23,14 +23,16 @@ struct intake {
     uint64_t max;
 };
 
+static err need_writer(struct intake *t)
+{
+    return t->g->writer ? ERR_OK : blob_create(t->o->blobs, t->in->size, &t->g->writer);
+}
+
 static err store(struct intake *t, struct str v)
 {
     if (v.n == 0) return ERR_OK;
-    if (!t->g->writer) {
-        err e = blob_create(t->o->blobs, t->in->size, &t->g->writer);
-        if (e) return e;
-    }
-    return blob_write(t->g->writer, v.p, v.n);
+    err e = need_writer(t);
+    return e ? e : blob_write(t->g->writer, v.p, v.n);
 }
 
 /* n bytes more have come. */
@@ -43,6 +45,20 @@ static err count(struct intake *t, size_t n)
     return ERR_OK;
 }
 
+/* Where the next bytes are stored, and hashed in their place. */
+static err lane_place(struct intake *t, char **p, size_t *n)
+{
+    err e = blob_room(t->g->writer, p, n);
+    if (!e) *n = lane_room(t->lane, *p, *n);
+    return e;
+}
+
+static err lane_took(struct intake *t, size_t n)
+{
+    lane_filled(t->lane, n);
+    return blob_filled(t->g->writer, n);
+}
+
 static err take_view(struct intake *t, struct str v)
 {
     err e = count(t, v.n);
@@ -52,26 +68,31 @@ static err take_view(struct intake *t, struct str v)
         return store(t, v);
     }
     while (!e && v.n > 0) {
-        struct str full;
-        v = str_slice(v, lane_add(t->lane, v, &full), v.n);
-        e = store(t, full);
+        char *p;
+        size_t n;
+        e = lane_place(t, &p, &n);
+        if (e) break;
+        if (n > v.n) n = v.n;
+        memcpy(p, v.p, n);
+        e = lane_took(t, n);
+        v = str_slice(v, n, v.n);
     }
     return e;
 }
 
-/* The next bytes, to where they are hashed if there is a way; *n: how many, 0 at the end. */
+/* The next bytes, to where they are stored if there is a way; *n: how many, 0 at the end. */
 static err take_some(struct intake *t, struct body *body, size_t *n)
 {
     struct str v;
-    err e;
-    if (t->lane && body_reads(body)) {
+    if (t->lane && body_reads(body) && t->g->size < (uint64_t)t->in->size) {
         size_t room;
-        char *p = lane_room(t->lane, &room);
-        e = body_read(body, p, room, n);
+        char *p;
+        err e = lane_place(t, &p, &room);
+        if (!e) e = body_read(body, p, room, n);
         if (!e) e = count(t, *n);
-        return e ? e : store(t, lane_filled(t->lane, *n));
+        return e ? e : lane_took(t, *n);
     }
-    e = body_next(body, &v);
+    err e = body_next(body, &v);
     *n = v.n;
     return !e && v.n > 0 ? take_view(t, v) : e;
 }
@@ -83,27 +104,44 @@ static err take_all(struct intake *t, struct body *body)
         if (e) return e;
     }
     if (t->in->size >= 0 && t->g->size != (uint64_t)t->in->size) return ERR_INCOMPLETE_BODY;
-    return t->lane ? store(t, lane_flush(t->lane)) : ERR_OK;
+    return ERR_OK;
 }
 
-static bool take_lane(struct intake *t, struct lane *lane)
+/* A body long enough, stored by a writer with room of its own. */
+static err may_have_lane(struct intake *t, bool *may)
 {
-    int *left = &t->o->lanes;
-    if (t->in->size < LANE_MINIMUM || !rt_fiber_self()) return false;
-    if (__atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0 && lane_open(lane, t->o->mill, t->h)) return true;
-    __atomic_fetch_add(left, 1, __ATOMIC_RELAXED);
-    return false;
+    char *p;
+    size_t n;
+    *may = false;
+    if (t->in->size < LANE_MINIMUM || !rt_fiber_self()) return ERR_OK;
+    err e = need_writer(t);
+    if (!e) e = blob_room(t->g->writer, &p, &n);
+    *may = !e && p;
+    return e;
+}
+
+static err take_by_lane(struct intake *t, struct body *body)
+{
+    struct lane lane;
+    lane_open(&lane, t->o->mill, t->h);
+    t->lane = &lane;
+    err e = take_all(t, body);
+    t->lane = NULL;
+    lane_close(&lane);
+    return e;
 }
 
 static err take(struct intake *t, struct body *body)
 {
-    struct lane lane;
-    if (take_lane(t, &lane)) t->lane = &lane;
-    err e = take_all(t, body);
-    if (!t->lane) return e;
-    t->lane = NULL;
-    lane_close(&lane);
-    __atomic_fetch_add(&t->o->lanes, 1, __ATOMIC_RELAXED);
+    bool may;
+    err e = may_have_lane(t, &may);
+    if (e) return e;
+    int *left = &t->o->lanes;
+    if (may && __atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0)
+        e = take_by_lane(t, body);
+    else
+        e = take_all(t, body);
+    if (may) __atomic_fetch_add(left, 1, __ATOMIC_RELAXED);
     return e;
 }
 

@@ -1,62 +1,51 @@
 #include "object/lane.h"
 #include "base/assert.h"
-#include "base/pages.h"
 
 static void join(struct lane *l)
 {
-    if (l->running) mill_join(l->mill, &l->body, &l->job);
-    l->running = false;
+    if (l->hashed.n > 0) mill_join(l->mill, &l->body, &l->job);
+    l->hashed = STR_NONE;
 }
 
-bool lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
+static void start(struct lane *l)
 {
-    *l = (struct lane){.mill = mill, .set = set, .buf = {pages_alloc(2 * LANE_BUFFER), NULL}};
-    if (!l->buf[0]) return false;
-    l->buf[1] = l->buf[0] + LANE_BUFFER;
-    mill_open(mill, &l->body);
-    return true;
-}
-
-struct str lane_flush(struct lane *l)
-{
-    struct str full = str_of(l->buf[l->cur], l->n);
-    if (l->n == 0) return full;
+    if (l->piece.n == 0) return;
     join(l);
-    mill_start(l->mill, &l->body, &l->job, l->set, full);
-    l->running = true;
-    l->cur ^= 1;
-    l->n = 0;
-    return full;
+    l->hashed = l->piece;
+    l->piece = STR_NONE;
+    mill_start(l->mill, &l->body, &l->job, l->set, l->hashed);
 }
 
-char *lane_room(struct lane *l, size_t *n)
+void lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
 {
-    *n = LANE_BUFFER - l->n;
-    return l->buf[l->cur] + l->n;
+    *l = (struct lane){.mill = mill, .set = set};
+    mill_open(mill, &l->body);
 }
 
-struct str lane_filled(struct lane *l, size_t n)
+static bool overlap(struct str v, const char *p, size_t n)
 {
-    ASSERT(n <= LANE_BUFFER - l->n);
-    l->n += n;
-    return l->n == LANE_BUFFER ? lane_flush(l) : STR_NONE;
+    return v.n > 0 && v.p < p + n && p < v.p + v.n;
 }
 
-size_t lane_add(struct lane *l, struct str v, struct str *full)
+size_t lane_room(struct lane *l, const char *p, size_t n)
 {
-    size_t room;
-    char *to = lane_room(l, &room);
-    size_t n = v.n < room ? v.n : room;
-    ASSERT(n > 0);
-    memcpy(to, v.p, n);
-    *full = lane_filled(l, n);
+    if (l->piece.n > 0 && p != l->piece.p + l->piece.n) start(l);
+    if (l->piece.n == 0) l->piece.p = p;
+    if (n > LANE_PIECE - l->piece.n) n = LANE_PIECE - l->piece.n;
+    if (overlap(l->hashed, p, n)) join(l);
     return n;
+}
+
+void lane_filled(struct lane *l, size_t n)
+{
+    ASSERT(n <= LANE_PIECE - l->piece.n);
+    l->piece.n += n;
+    if (l->piece.n == LANE_PIECE) start(l);
 }
 
 void lane_close(struct lane *l)
 {
+    start(l);
     join(l);
     mill_close(l->mill, &l->body);
-    free(l->buf[0]);
-    l->buf[0] = l->buf[1] = NULL;
 }

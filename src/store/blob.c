@@ -23,6 +23,23 @@ err blob_write(struct blob_writer *w, const void *p, size_t n)
     return e;
 }
 
+err blob_room(struct blob_writer *w, char **p, size_t *n)
+{
+    *p = NULL;
+    err e = w->blobs->ops->room(w, p, n);
+    ASSERT(e || !*p || *n > 0);
+    return e;
+}
+
+err blob_filled(struct blob_writer *w, size_t n)
+{
+    if (n == 0) return ERR_OK;
+    if (n > BLOB_SIZE_MAX - w->size) return ERR_ENTITY_TOO_LARGE;
+    err e = w->blobs->ops->filled(w, n);
+    if (!e) w->size += n;
+    return e;
+}
+
 err blob_seal(struct blob_writer *w, struct str owner)
 {
     if (owner.n > BLOB_OWNER_MAX) return ERR_INVALID_ARGUMENT;

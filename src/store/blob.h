@@ -29,6 +29,12 @@ struct blob_reader;
 err blob_create(struct blobs *b, int64_t size_hint, struct blob_writer **out);
 /* Appends; copies or writes before it returns. Memory held is bounded (1 MiB a writer). */
 err blob_write(struct blob_writer *w, const void *p, size_t n);
+/* The same without a copy: room of the writer's own for the bytes that come next, *n > 0 of them at *p, until
+ * the next call with this writer. *p NULL: it has none, use blob_write. Only where more bytes are to come.
+ * blob_filled: the first n bytes of it are there. They may be read further until room that overlaps them is
+ * given, blob_write is called, or the writer is gone. */
+err blob_room(struct blob_writer *w, char **p, size_t *n);
+err blob_filled(struct blob_writer *w, size_t n);
 /* No more bytes. owner: what the blob is to the layer above (bucket, key, version, a copy of its record),
  * kept with the bytes so that they describe themselves; at most 64 KiB. After ERR_OK: publish in a txn, or
  * abandon. */
@@ -48,6 +54,8 @@ void blob_close(struct blob_reader *r); /* NULL is fine */
 struct blob_ops {
     err (*create)(struct blobs *b, int64_t size_hint, struct blob_writer **out);
     err (*write)(struct blob_writer *w, const void *p, size_t n);
+    err (*room)(struct blob_writer *w, char **p, size_t *n);
+    err (*filled)(struct blob_writer *w, size_t n);
     err (*seal)(struct blob_writer *w, struct str owner);
     void (*abandon)(struct blob_writer *w);
     err (*open)(struct blobs *b, uint64_t id, struct blob_reader **out);

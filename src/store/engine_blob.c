@@ -136,6 +136,27 @@ static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
     return ERR_OK;
 }
 
+/* A body that will not stay in memory goes into the extent's own buffer; the others are small. */
+static err room(struct blob_writer *bw, char **p, size_t *n)
+{
+    struct engine_writer *w = (struct engine_writer *)bw;
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    ASSERT(!w->sealed);
+    if (w->body && (w->hint < 0 || (uint64_t)w->hint <= w->e->body_max)) return ERR_OK;
+    err r = w->body ? spill(w) : ERR_OK;
+    if (!r) r = extent_room(w->x, p, n);
+    return extents_failed(w->e, r);
+}
+
+static err filled(struct blob_writer *bw, size_t n)
+{
+    struct engine_writer *w = (struct engine_writer *)bw;
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    err r = extent_filled(w->x, n);
+    if (!r) space_wrote(w->e, n);
+    return extents_failed(w->e, r);
+}
+
 static err seal_shared(struct engine_writer *w, struct str owner)
 {
     w->shared =
@@ -429,4 +450,5 @@ static err open_reader(struct blobs *b, uint64_t id, struct blob_reader **out)
     return ERR_OK;
 }
 
-const struct blob_ops engine_blob_ops = {create, write_bytes, seal, abandon, open_reader, view, close_reader};
+const struct blob_ops engine_blob_ops = {create,  write_bytes, room, filled,      seal,
+                                         abandon, open_reader, view, close_reader};

@@ -59,6 +59,9 @@ struct extent_writer;
  * MiB). */
 err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, struct extent_writer **out);
 err extent_write(struct extent_writer *w, const void *p, size_t n);
+/* The same without a copy, as blob_room and blob_filled (blob.h) have it; *p is never NULL on ERR_OK. */
+err extent_room(struct extent_writer *w, char **p, size_t *n);
+err extent_filled(struct extent_writer *w, size_t n);
 /* Durable on ERR_OK; places of all extents in order, owned by the writer until it is freed. */
 err extent_seal(struct extent_writer *w, struct str owner, const struct extent_place **places, size_t *n);
 /* Published: free the memory, keep the bytes; from now they count as live. A free of its places may come

@@ -308,33 +308,45 @@ static err finish_extent(struct extent_writer *w, bool last, struct str owner)
 
 /* ---- the calls ---- */
 
-static err write_some(struct extent_writer *w, const char *p, size_t n, size_t *took)
+err extent_room(struct extent_writer *w, char **p, size_t *n)
 {
-    err e = ERR_OK;
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    ASSERT(!w->sealed);
+    if (w->failed) return w->failed;
     if (w->ext.flushed + w->fill == w->data_cap)
-        e = finish_extent(w, false, STR_NONE);
+        w->failed = finish_extent(w, false, STR_NONE);
     else if (w->fill == w->buf_cap)
-        e = flush_buffer(w);
-    if (e) return e;
+        w->failed = flush_buffer(w);
+    if (w->failed) return w->failed;
     uint64_t room = w->data_cap - w->ext.flushed - w->fill;
-    size_t take = w->buf_cap - w->fill;
-    if (take > room) take = (size_t)room;
-    if (take > n) take = n;
-    memcpy(w->buf + EXT_HEAD + w->fill, p, take);
-    w->fill += take;
-    *took = take;
-    return hash_blocks(w, false);
+    *n = w->buf_cap - w->fill;
+    if (*n > room) *n = (size_t)room;
+    *p = w->buf + EXT_HEAD + w->fill;
+    return ERR_OK;
+}
+
+err extent_filled(struct extent_writer *w, size_t n)
+{
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    ASSERT(!w->sealed && n <= w->buf_cap - w->fill && n <= w->data_cap - w->ext.flushed - w->fill);
+    if (w->failed) return w->failed;
+    w->fill += n;
+    return w->failed = hash_blocks(w, false);
 }
 
 err extent_write(struct extent_writer *w, const void *p, size_t n)
 {
-    CHECK_MAGIC(w, WRITER_MAGIC);
-    ASSERT(!w->sealed);
-    for (const char *from = p; n > 0 && !w->failed;) {
-        size_t took = 0;
-        w->failed = write_some(w, from, n, &took);
-        from += took;
-        n -= took;
+    for (const char *from = p; n > 0;) {
+        char *to;
+        size_t take;
+        err e = extent_room(w, &to, &take);
+        if (e) return e;
+        if (take > n) take = n;
+        memcpy(to, from, take);
+        e = extent_filled(w, take);
+        if (e) return e;
+        from += take;
+        n -= take;
     }
     return w->failed;
 }

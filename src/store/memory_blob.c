@@ -8,11 +8,13 @@
 
 #define WRITER_MAGIC 0x6d626c77u
 #define VIEW_MAX     (256u << 10)
+#define ROOM_MAX     ((int64_t)256 << 20)
 
 struct memory_writer {
     struct blob_writer w;
     unsigned magic;
     struct memory_store *m;
+    int64_t hint;
     char *data;
     size_t cap;
     struct memory_blob *blob; /* once sealed */
@@ -100,6 +102,7 @@ static err create(struct blobs *b, int64_t size_hint, struct blob_writer **out)
     if (!w) return ERR_NO_MEMORY;
     w->magic = WRITER_MAGIC;
     w->m = m;
+    w->hint = size_hint;
     pthread_mutex_lock(&m->lock);
     bool fits = memory_fits(m, size_hint > 0 ? (uint64_t)size_hint : 0);
     if (fits) w->w.id = ++m->next_blob;
@@ -112,31 +115,49 @@ static err create(struct blobs *b, int64_t size_hint, struct blob_writer **out)
     return ERR_OK;
 }
 
-static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
+static bool grow(struct memory_writer *w, size_t cap)
+{
+    if (cap <= w->cap) return true;
+    char *grown = realloc(w->data, cap);
+    if (!grown) return false;
+    w->data = grown;
+    w->cap = cap;
+    return true;
+}
+
+static err filled(struct blob_writer *bw, size_t n)
 {
     struct memory_writer *w = (struct memory_writer *)bw;
     CHECK_MAGIC(w, WRITER_MAGIC);
-    ASSERT(!w->blob);
+    ASSERT(!w->blob && bw->size + n <= w->cap);
     struct memory_store *m = w->m;
     pthread_mutex_lock(&m->lock);
     bool fits = memory_fits(m, n);
     if (fits) m->used += n;
     pthread_mutex_unlock(&m->lock);
-    if (!fits) return ERR_NO_SPACE;
-    if (bw->size + n > w->cap) {
-        size_t cap = w->cap ? w->cap : 4096;
-        while (cap < bw->size + n) cap *= 2;
-        char *grown = realloc(w->data, cap);
-        if (!grown) {
-            pthread_mutex_lock(&m->lock);
-            m->used -= n;
-            pthread_mutex_unlock(&m->lock);
-            return ERR_NO_MEMORY;
-        }
-        w->data = grown;
-        w->cap = cap;
-    }
+    return fits ? ERR_OK : ERR_NO_SPACE;
+}
+
+static err write_bytes(struct blob_writer *bw, const void *p, size_t n)
+{
+    struct memory_writer *w = (struct memory_writer *)bw;
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    size_t cap = w->cap ? w->cap : 4096;
+    while (cap < bw->size + n) cap *= 2;
+    if (!grow(w, cap)) return ERR_NO_MEMORY;
     memcpy(w->data + bw->size, p, n);
+    return filled(bw, n);
+}
+
+/* Only where the bytes need not move later: all of a body of known size at once. */
+static err room(struct blob_writer *bw, char **p, size_t *n)
+{
+    struct memory_writer *w = (struct memory_writer *)bw;
+    CHECK_MAGIC(w, WRITER_MAGIC);
+    if (w->hint <= 0 || w->hint > ROOM_MAX || bw->size >= (uint64_t)w->hint) return ERR_OK;
+    if (!grow(w, (size_t)w->hint)) return ERR_NO_MEMORY;
+    *p = w->data + bw->size;
+    *n = (size_t)w->hint - bw->size;
     return ERR_OK;
 }
 
@@ -226,4 +247,5 @@ void memory_blob_corrupt(struct store *s, uint64_t id, uint64_t off)
     pthread_mutex_unlock(&m->lock);
 }
 
-const struct blob_ops memory_blob_ops = {create, write_bytes, seal, abandon, open_reader, view, close_reader};
+const struct blob_ops memory_blob_ops = {create,  write_bytes, room, filled,      seal,
+                                         abandon, open_reader, view, close_reader};
