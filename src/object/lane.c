@@ -1,30 +1,30 @@
 #include "object/lane.h"
 #include "base/assert.h"
 
-static void join(struct lane *l)
-{
-    if (l->hashed.n > 0) mill_join(l->mill, &l->body, &l->job);
-    l->hashed = STR_NONE;
-}
-
 static void start(struct lane *l)
 {
     if (l->piece.n == 0) return;
-    join(l);
-    l->hashed = l->piece;
+    mill_wait(l->mill, &l->body, MILL_PIECES - 1);
+    l->given[l->ngiven++ % MILL_PIECES] = l->piece;
+    mill_put(l->mill, &l->body, l->piece);
     l->piece = STR_NONE;
-    mill_start(l->mill, &l->body, &l->job, l->set, l->hashed);
 }
 
 void lane_open(struct lane *l, struct mill *mill, struct hash_set *set)
 {
-    *l = (struct lane){.mill = mill, .set = set};
-    mill_open(mill, &l->body);
+    *l = (struct lane){.mill = mill};
+    mill_open(mill, &l->body, set);
 }
 
-static bool overlap(struct str v, const char *p, size_t n)
+/* Pieces given earlier than the last MILL_PIECES are hashed. */
+static void wait_for_room(struct lane *l, const char *p, size_t n)
 {
-    return v.n > 0 && v.p < p + n && p < v.p + v.n;
+    for (unsigned i = 0; i < MILL_PIECES && i < l->ngiven; i++) {
+        struct str v = l->given[(l->ngiven - 1 - i) % MILL_PIECES];
+        if (v.p >= p + n || p >= v.p + v.n) continue;
+        mill_wait(l->mill, &l->body, i);
+        return;
+    }
 }
 
 size_t lane_room(struct lane *l, const char *p, size_t n)
@@ -32,7 +32,7 @@ size_t lane_room(struct lane *l, const char *p, size_t n)
     if (l->piece.n > 0 && p != l->piece.p + l->piece.n) start(l);
     if (l->piece.n == 0) l->piece.p = p;
     if (n > LANE_PIECE - l->piece.n) n = LANE_PIECE - l->piece.n;
-    if (overlap(l->hashed, p, n)) join(l);
+    wait_for_room(l, p, n);
     return n;
 }
 
@@ -46,6 +46,6 @@ void lane_filled(struct lane *l, size_t n)
 void lane_close(struct lane *l)
 {
     start(l);
-    join(l);
+    mill_wait(l->mill, &l->body, 0);
     mill_close(l->mill, &l->body);
 }

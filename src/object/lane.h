@@ -13,17 +13,16 @@
 
 struct lane {
     struct mill *mill;
-    struct hash_set *set;
-    struct str piece;  /* came, and is not yet given to a worker */
-    struct str hashed; /* what a worker reads now; empty: nothing */
+    struct str piece;              /* came, and is not yet given to workers */
+    struct str given[MILL_PIECES]; /* the last ones, at number % MILL_PIECES */
+    unsigned ngiven;
     struct mill_body body;
-    struct mill_job job;
 };
 
 /* In a fiber. The set is the caller's. */
 void lane_open(struct lane *l, struct mill *mill, struct hash_set *set);
-/* Bytes will come to p, which has room for n > 0: waits until no worker reads there, and returns how many of
- * them belong to this piece. */
+/* Bytes will come to p, which has room for n > 0: waits until no worker will read there, and returns how many
+ * of them belong to this piece. */
 size_t lane_room(struct lane *l, const char *p, size_t n);
 /* n of them came, and stay as they are until lane_room gives them free, or lane_close. */
 void lane_filled(struct lane *l, size_t n);

@@ -19,10 +19,10 @@ struct mill {
     } loop[LOOPS_MAX];
 
     pthread_mutex_t lock;
-    struct list queue; /* of workers */
+    struct list queue; /* bodies with a piece for workers */
     struct list bodies;
     unsigned prompt;          /* bodies */
-    unsigned queued, awaited; /* jobs in the queue; those of them that somebody waits for */
+    unsigned queued, awaited; /* bodies in the queue; those of them whose fiber has lost patience */
     unsigned grinders, grinders_max;
 };
 
@@ -58,6 +58,14 @@ void mill_free(struct mill *m)
     free(m);
 }
 
+/* ---- on the loop ---- */
+
+struct mill_job {
+    struct list link;
+    struct hash_feed feed;
+    struct rt_waiter done;
+};
+
 /* As many of the queue as go together; they are no longer in it. */
 static unsigned take(struct list *queue, struct mill_job *batch[HASH_FEEDS], struct hash_feed v[HASH_FEEDS])
 {
@@ -69,8 +77,6 @@ static unsigned take(struct list *queue, struct mill_job *batch[HASH_FEEDS], str
     }
     return n;
 }
-
-/* ---- on the loop ---- */
 
 /* Not interrupted by other fibers: nothing in here waits. */
 static void grind_here(struct mill_loop *l, const struct mill_job *own)
@@ -115,29 +121,62 @@ static bool due(const struct mill *m)
            (m->awaited > 0 || m->queued >= (m->prompt < HASH_FEEDS ? m->prompt : HASH_FEEDS));
 }
 
-/* The next batch, or 0 and this worker is gone. */
-static unsigned next_batch(struct mill *m, struct mill_job *batch[HASH_FEEDS], struct hash_feed v[HASH_FEEDS])
+/* b has a piece that no worker has; lock held. */
+static void make_ready(struct mill *m, struct mill_body *b)
 {
+    list_append(&m->queue, &b->ready);
+    b->queued = true;
+    m->queued++;
+    m->awaited += b->awaited;
+}
+
+static struct mill_body *take_ready(struct mill *m)
+{
+    struct mill_body *b = CONTAINER(list_pop(&m->queue), struct mill_body, ready);
+    b->queued = false;
+    m->queued--;
+    m->awaited -= b->awaited;
+    return b;
+}
+
+/* The next batch, or 0 and this worker is gone. */
+static unsigned next_batch(struct mill *m, struct mill_body *batch[HASH_FEEDS],
+                           struct hash_feed v[HASH_FEEDS])
+{
+    unsigned n = 0;
     pthread_mutex_lock(&m->lock);
-    unsigned n = due(m) ? take(&m->queue, batch, v) : 0;
-    m->queued -= n;
-    for (unsigned i = 0; i < n; i++) {
-        batch[i]->queued = false;
-        m->awaited -= batch[i]->awaited;
+    for (unsigned most = due(m) ? HASH_FEEDS : 0; n < most && m->queued > 0; n++) {
+        batch[n] = take_ready(m);
+        v[n] = (struct hash_feed){batch[n]->set, batch[n]->piece[batch[n]->first]};
     }
     if (n == 0) m->grinders--;
     pthread_mutex_unlock(&m->lock);
     return n;
 }
 
+/* b's first piece is hashed; lock held. true: its fiber goes on, wake it. */
+static bool piece_done(struct mill *m, struct mill_body *b)
+{
+    bool enough = --b->left <= b->want && b->waiting;
+    b->first = (b->first + 1) % MILL_PIECES;
+    if (enough) b->waiting = b->awaited = false;
+    if (b->left > 0) make_ready(m, b);
+    return enough;
+}
+
 static void grind(void *arg)
 {
     struct mill *m = arg;
-    struct mill_job *batch[HASH_FEEDS];
+    struct mill_body *batch[HASH_FEEDS];
     struct hash_feed v[HASH_FEEDS];
     for (unsigned n; (n = next_batch(m, batch, v)) > 0;) {
+        unsigned woken = 0;
         hash_set_update_many(v, n);
-        for (unsigned i = 0; i < n; i++) rt_wake(&batch[i]->done);
+        pthread_mutex_lock(&m->lock);
+        for (unsigned i = 0; i < n; i++)
+            if (piece_done(m, batch[i])) batch[woken++] = batch[i];
+        pthread_mutex_unlock(&m->lock);
+        for (unsigned i = 0; i < woken; i++) rt_wake(&batch[i]->done);
     }
 }
 
@@ -157,10 +196,10 @@ static void set_prompt(struct mill *m, struct mill_body *b, bool prompt)
     m->prompt = prompt ? m->prompt + 1 : m->prompt - 1;
 }
 
-void mill_open(struct mill *m, struct mill_body *b)
+void mill_open(struct mill *m, struct mill_body *b, struct hash_set *set)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
-    *b = (struct mill_body){.started = rt_now()};
+    *b = (struct mill_body){.set = set, .came = rt_now()};
     pthread_mutex_lock(&m->lock);
     list_append(&m->bodies, &b->link);
     pthread_mutex_unlock(&m->lock);
@@ -170,49 +209,50 @@ void mill_close(struct mill *m, struct mill_body *b)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
     pthread_mutex_lock(&m->lock);
-    ASSERT(!b->busy);
+    ASSERT(b->left == 0 && !b->waiting);
     set_prompt(m, b, false);
     list_remove(&b->link);
     set_going(m);
 }
 
-void mill_start(struct mill *m, struct mill_body *b, struct mill_job *j, struct hash_set *set, struct str v)
+void mill_put(struct mill *m, struct mill_body *b, struct str v)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
-    *j = (struct mill_job){.feed = {set, v}, .queued = true};
-    rt_waiter_init(&j->done);
     int64_t now = rt_now();
     pthread_mutex_lock(&m->lock);
-    ASSERT(!b->busy);
-    set_prompt(m, b, now - b->started <= PROMPT_NS);
-    b->started = now;
-    b->busy = true;
-    list_append(&m->queue, &j->link);
-    m->queued++;
+    ASSERT(b->left < MILL_PIECES);
+    set_prompt(m, b, now - b->came <= PROMPT_NS);
+    b->came = now;
+    b->piece[(b->first + b->left) % MILL_PIECES] = v;
+    if (b->left++ == 0) make_ready(m, b);
     set_going(m);
 }
 
-/* Who did not come meanwhile is late; lock held. */
-static void lose_patience(struct mill *m, struct mill_job *j)
+/* Who has no piece here is late; lock held. */
+static void lose_patience(struct mill *m, struct mill_body *late)
 {
-    if (!j->queued) return;
-    j->awaited = true;
-    m->awaited++;
+    late->awaited = true;
+    m->awaited += late->queued;
     for (struct list *l = m->bodies.next; l != &m->bodies; l = l->next) {
         struct mill_body *b = CONTAINER(l, struct mill_body, link);
-        if (!b->busy) set_prompt(m, b, false);
+        if (b->left == 0) set_prompt(m, b, false);
     }
 }
 
-void mill_join(struct mill *m, struct mill_body *b, struct mill_job *j)
+void mill_wait(struct mill *m, struct mill_body *b, unsigned n)
 {
-    if (!rt_wait(&j->done, rt_now() + PATIENCE)) {
-        pthread_mutex_lock(&m->lock);
-        lose_patience(m, j);
-        set_going(m);
-        rt_wait(&j->done, RT_FOREVER);
-    }
+    CHECK_MAGIC(m, MILL_MAGIC);
     pthread_mutex_lock(&m->lock);
-    b->busy = false;
+    bool waits = b->waiting = b->left > n;
+    b->want = n;
+    rt_waiter_init(&b->done);
     pthread_mutex_unlock(&m->lock);
+    if (!waits) return;
+    if (!rt_wait(&b->done, rt_now() + PATIENCE)) {
+        pthread_mutex_lock(&m->lock);
+        if (b->waiting) lose_patience(m, b);
+        set_going(m);
+        rt_wait(&b->done, RT_FOREVER);
+    }
+    b->came = rt_now(); /* what it waited here was not its client's time */
 }

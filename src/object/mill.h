@@ -18,25 +18,27 @@ void mill_free(struct mill *m);
  * returns. */
 void mill_feed(struct mill *m, struct hash_set *set, struct str v);
 
-/* The same on a worker, beside the caller. It begins when every body that comes in quickly has a piece there,
- * or as many as go together; a body that waits for its piece has patience for 2 ms, and then those whose
- * pieces did not come are no longer waited for, until they come quickly again. v, the job and the body stay
- * until mill_join returned. */
-struct mill_job {
-    struct list link;
-    struct hash_feed feed;
-    bool queued, awaited;
+/* A long body, hashed by workers beside the fiber that takes it in. Its pieces wait in order; a worker takes
+ * the first of each body that has one. It begins when every body that comes in quickly has a piece there, or
+ * as many as go together; who waits for room has patience for 2 ms, and then those without a piece are no
+ * longer waited for, until their pieces come quickly again. */
+#define MILL_PIECES 8u
+struct mill_body {
+    struct list link, ready;
+    struct hash_set *set;
+    struct str piece[MILL_PIECES]; /* a ring: left of them, the first at `first` */
+    unsigned first, left, want;
+    bool queued, awaited; /* ready; its fiber has lost patience */
+    bool waiting;         /* its fiber, until no more than want are left */
+    bool prompt;          /* its pieces come quickly */
+    int64_t came;         /* the last piece */
     struct rt_waiter done;
 };
-struct mill_body {
-    struct list link;
-    int64_t started; /* its last piece */
-    bool prompt;     /* its pieces come quickly */
-    bool busy;       /* between mill_start and mill_join */
-};
-void mill_open(struct mill *m, struct mill_body *b); /* one body more */
-void mill_close(struct mill *m, struct mill_body *b);
-void mill_start(struct mill *m, struct mill_body *b, struct mill_job *j, struct hash_set *set, struct str v);
-void mill_join(struct mill *m, struct mill_body *b, struct mill_job *j); /* once for each start */
+void mill_open(struct mill *m, struct mill_body *b, struct hash_set *set);
+void mill_close(struct mill *m, struct mill_body *b); /* no piece is left */
+/* v stays as it is until mill_wait says that it was hashed. Fewer than MILL_PIECES are left. */
+void mill_put(struct mill *m, struct mill_body *b, struct str v);
+/* Until at most n pieces are left. */
+void mill_wait(struct mill *m, struct mill_body *b, unsigned n);
 
 #endif

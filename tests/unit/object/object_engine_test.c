@@ -1,8 +1,7 @@
 /* Objects on the engine: a crowd of fibers does everything at once to a few keys, then the store is closed
  * and checked, every byte of it. */
+#include "conformance/store_engine.h"
 #include "multi.h"
-
-#include <ftw.h>
 
 enum { FIBERS = 12, STEPS = 40 };
 
@@ -134,18 +133,10 @@ static void one_of_many(void *arg)
     rt_sem_give(&c->done, 1);
 }
 
-struct run {
-    struct crowd c;
-    char dir[64];
-};
-
 static void fiber(void *arg)
 {
-    struct run *r = arg;
-    struct crowd *c = &r->c;
-    char why[512] = "";
-    struct engine_options opt = {.dir = r->dir};
-    CHECK(engine_open(&opt, &c->store, why) == ERR_OK);
+    struct crowd *c = arg;
+    engine_dir_open(&c->store, NULL);
     struct objects_options oo = {.store = &c->store, .min_part_size = 1};
     CHECK(objects_new(&oo, &c->o) == ERR_OK);
     for (unsigned round = 0; round < 3; round++) {
@@ -163,27 +154,19 @@ static void fiber(void *arg)
     rt_stop(c->rt);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void test_crowd(void **state)
 {
     (void)state;
-    struct run r = {.dir = "/tmp/ingot-object-XXXXXX"};
+    struct crowd c = {0};
     struct rt_options opt = {.loops = 2};
-    assert_non_null(mkdtemp(r.dir));
-    assert_int_equal(rt_new(&opt, &r.c.rt), ERR_OK);
-    rt_sem_init(&r.c.done, 0);
-    assert_true(rt_spawn(rt_loop_at(r.c.rt, 0), "test", fiber, &r));
-    rt_run(r.c.rt);
-    rt_free(r.c.rt);
-    assert_true(r.c.good > FIBERS * STEPS * 3 * 9 / 10);
-    struct check_options co = {.dir = r.dir, .deep = true, .entry = objects_check_entry};
+    engine_dir_make();
+    assert_int_equal(rt_new(&opt, &c.rt), ERR_OK);
+    rt_sem_init(&c.done, 0);
+    assert_true(rt_spawn(rt_loop_at(c.rt, 0), "test", fiber, &c));
+    rt_run(c.rt);
+    rt_free(c.rt);
+    assert_true(c.good > FIBERS * STEPS * 3 * 9 / 10);
+    struct check_options co = {.dir = engine_dir, .deep = true, .entry = objects_check_entry};
     struct check_report report;
     char why[512] = "";
     assert_int_equal(engine_check(&co, &report, why), ERR_OK);
@@ -193,7 +176,7 @@ static void test_crowd(void **state)
                     report.unreferenced_blobs + report.wrong_counters + report.log_errors ==
                 0);
     buf_free(&report.lines);
-    nftw(r.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    engine_dir_remove();
 }
 
 int main(void)
