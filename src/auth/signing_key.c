@@ -1,7 +1,8 @@
 /* Signing keys, cached: four HMACs a day, region and service instead of four a request.
  *
- * SIGNING_SETS sets of two entries, chosen by a hash of the scope, each under its own lock that is never held
- * across a wait. Bounded by construction; the older entry of a set gives way.
+ * SIGNING_SETS sets of two entries, chosen by a hash of the scope, each under its own lock, which nobody
+ * waits for: while another holds it the key is made anew. Bounded by construction; the older entry of a set
+ * gives way.
  */
 #include "auth/internal.h"
 #include "base/assert.h"
@@ -64,6 +65,17 @@ static bool holds(const struct entry *e, const struct auth_key *key, struct str 
            str_eq(str_of(e->scope, e->scope_n), scope);
 }
 
+static bool look_up(struct set *s, const struct auth_key *key, struct str day, struct str scope,
+                    uint8_t out[32])
+{
+    if (pthread_mutex_trylock(&s->lock) != 0) return false;
+    bool found = false;
+    for (unsigned i = 0; i < WAYS && !found; i++)
+        if ((found = holds(&s->e[i], key, day, scope))) memcpy(out, s->e[i].signing, 32);
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 void signing_key(struct signing_cache *c, const struct auth_key *key, struct str day, struct str region,
                  struct str service, uint8_t out[32])
 {
@@ -77,23 +89,16 @@ void signing_key(struct signing_cache *c, const struct auth_key *key, struct str
     uint32_t h = crc32c(crc32c((uint32_t)((uintptr_t)key >> 4), day.p, day.n), scope.p, scope.n);
     struct set *s = &c->sets[h % SIGNING_SETS];
 
-    pthread_mutex_lock(&s->lock);
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (!holds(&s->e[i], key, day, scope)) continue;
-        memcpy(out, s->e[i].signing, 32);
-        pthread_mutex_unlock(&s->lock);
-        return;
-    }
-    pthread_mutex_unlock(&s->lock);
-
+    if (look_up(s, key, day, scope, out)) return;
     derive(key->secret_key, day, region, service, out);
     memcpy(fresh.day, day.p, day.n);
     memcpy(fresh.scope, scope.p, scope.n);
     fresh.scope_n = scope.n;
     memcpy(fresh.signing, out, 32);
-    pthread_mutex_lock(&s->lock);
-    s->newest = (s->newest + 1) % WAYS;
-    s->e[s->newest] = fresh;
-    pthread_mutex_unlock(&s->lock);
+    if (pthread_mutex_trylock(&s->lock) == 0) {
+        s->newest = (s->newest + 1) % WAYS;
+        s->e[s->newest] = fresh;
+        pthread_mutex_unlock(&s->lock);
+    }
     OPENSSL_cleanse(&fresh, sizeof fresh);
 }

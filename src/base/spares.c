@@ -4,7 +4,7 @@
 
 void *spares_take(struct spares *s)
 {
-    pthread_mutex_lock(&s->lock);
+    if (pthread_mutex_trylock(&s->lock) != 0) return NULL;
     void *p = s->n > 0 ? s->v[--s->n] : NULL;
     pthread_mutex_unlock(&s->lock);
     return p;
@@ -12,7 +12,7 @@ void *spares_take(struct spares *s)
 
 bool spares_give(struct spares *s, void *p)
 {
-    pthread_mutex_lock(&s->lock);
+    if (pthread_mutex_trylock(&s->lock) != 0) return false;
     bool room = s->n < SPARES_MAX;
     if (room) s->v[s->n++] = p;
     pthread_mutex_unlock(&s->lock);

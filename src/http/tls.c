@@ -2,9 +2,9 @@
 #include "http/tls.h"
 #include "http/tls_certs.h"
 #include "base/assert.h"
+#include "rt/rt.h"
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 struct tls_certs {
@@ -18,7 +18,7 @@ struct path_pair {
 };
 
 struct http_tls {
-    pthread_mutex_t lock; /* over now */
+    struct rt_latch lock; /* over now */
     struct tls_certs *now;
     size_t n;
     struct path_pair *pairs;
@@ -34,10 +34,10 @@ void tls_certs_drop(struct tls_certs *c)
 
 struct tls_certs *tls_certs_take(struct http_tls *t)
 {
-    pthread_mutex_lock(&t->lock);
+    rt_latch_lock(&t->lock);
     struct tls_certs *c = t->now;
     atomic_fetch_add(&c->refs, 1);
-    pthread_mutex_unlock(&t->lock);
+    rt_latch_unlock(&t->lock);
     return c;
 }
 
@@ -152,7 +152,6 @@ err http_tls_new(const struct http_tls_pair *pairs, size_t n, struct http_tls **
     snprintf(why, 256, "out of memory");
     struct http_tls *t = calloc(1, sizeof *t);
     if (!t) return ERR_NO_MEMORY;
-    pthread_mutex_init(&t->lock, NULL);
     t->pairs = calloc(n, sizeof *t->pairs);
     bool ok = t->pairs != NULL;
     for (size_t i = 0; ok && i < n; i++) {
@@ -175,10 +174,10 @@ err http_tls_reload(struct http_tls *t, char why[256])
     snprintf(why, 256, "out of memory");
     err e = certs_load(t, &fresh, why);
     if (e) return e;
-    pthread_mutex_lock(&t->lock);
+    rt_latch_lock(&t->lock);
     struct tls_certs *old = t->now;
     t->now = fresh;
-    pthread_mutex_unlock(&t->lock);
+    rt_latch_unlock(&t->lock);
     tls_certs_drop(old);
     return ERR_OK;
 }
@@ -192,6 +191,5 @@ void http_tls_free(struct http_tls *t)
         free(t->pairs[i].key);
     }
     free(t->pairs);
-    pthread_mutex_destroy(&t->lock);
     free(t);
 }

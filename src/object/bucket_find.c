@@ -19,7 +19,7 @@ struct entry {
 };
 
 struct bucket_cache {
-    pthread_rwlock_t lock; /* held for a look-up or a change, never while waiting */
+    struct rt_latch lock; /* held for a look-up or a change */
     uint64_t generation;
     unsigned n;
     struct entry *slots[SLOTS];
@@ -27,9 +27,7 @@ struct bucket_cache {
 
 struct bucket_cache *bucket_cache_new(void)
 {
-    struct bucket_cache *c = calloc(1, sizeof *c);
-    if (c) pthread_rwlock_init(&c->lock, NULL);
-    return c;
+    return calloc(1, sizeof(struct bucket_cache));
 }
 
 static void clear(struct bucket_cache *c)
@@ -47,7 +45,6 @@ void bucket_cache_free(struct bucket_cache *c)
 {
     if (!c) return;
     clear(c);
-    pthread_rwlock_destroy(&c->lock);
     free(c);
 }
 
@@ -60,18 +57,18 @@ static struct entry **slot_of(struct bucket_cache *c, struct str name)
 
 static bool look(struct bucket_cache *c, struct str name, struct bref *out, uint64_t *generation)
 {
-    pthread_rwlock_rdlock(&c->lock);
+    rt_latch_lock(&c->lock);
     const struct entry *e = *slot_of(c, name);
     if (e) *out = e->ref;
     *generation = c->generation;
-    pthread_rwlock_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
     return e != NULL;
 }
 
 static void keep(struct bucket_cache *c, struct str name, const struct bref *ref, uint64_t generation)
 {
     if (name.n > NAME_MAX) return;
-    pthread_rwlock_wrlock(&c->lock);
+    rt_latch_lock(&c->lock);
     if (c->generation == generation) {
         if (c->n >= ENTRIES_MAX) clear(c);
         struct entry **at = slot_of(c, name);
@@ -82,13 +79,13 @@ static void keep(struct bucket_cache *c, struct str name, const struct bref *ref
         }
         if (*at) (*at)->ref = *ref;
     }
-    pthread_rwlock_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
 }
 
 void bucket_forget(struct objects *o, struct str name)
 {
     struct bucket_cache *c = o->cache;
-    pthread_rwlock_wrlock(&c->lock);
+    rt_latch_lock(&c->lock);
     c->generation++;
     struct entry **at = slot_of(c, name), *e = *at;
     if (e) {
@@ -96,7 +93,7 @@ void bucket_forget(struct objects *o, struct str name)
         free(e);
         c->n--;
     }
-    pthread_rwlock_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
 }
 
 /* A name without a guard. Deletion drops the name before the guard, so with the name still there this is

@@ -1,7 +1,6 @@
 #include "object/mill.h"
 #include "base/assert.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,7 +17,7 @@ struct mill {
         bool led;
     } loop[LOOPS_MAX];
 
-    pthread_mutex_t lock;
+    struct rt_latch lock;
     struct list queue; /* bodies with a piece for workers */
     struct list bodies;
     unsigned prompt;          /* bodies */
@@ -34,7 +33,6 @@ struct mill *mill_new(void)
     for (unsigned i = 0; i < LOOPS_MAX; i++) list_init(&m->loop[i].queue);
     list_init(&m->queue);
     list_init(&m->bodies);
-    pthread_mutex_init(&m->lock, NULL);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     m->grinders_max = cores > 3 ? (unsigned)cores / 2 : 1;
     return m;
@@ -42,9 +40,9 @@ struct mill *mill_new(void)
 
 static bool grinding(struct mill *m)
 {
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     bool any = m->grinders > 0;
-    pthread_mutex_unlock(&m->lock);
+    rt_latch_unlock(&m->lock);
     return any;
 }
 
@@ -53,7 +51,6 @@ void mill_free(struct mill *m)
     if (!m) return;
     CHECK_MAGIC(m, MILL_MAGIC);
     while (rt_fiber_self() && grinding(m)) rt_sleep(RT_MS); /* the last worker is on its way out */
-    pthread_mutex_destroy(&m->lock);
     m->magic = 0;
     free(m);
 }
@@ -144,13 +141,13 @@ static unsigned next_batch(struct mill *m, struct mill_body *batch[HASH_FEEDS],
                            struct hash_feed v[HASH_FEEDS])
 {
     unsigned n = 0;
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     for (unsigned most = due(m) ? HASH_FEEDS : 0; n < most && m->queued > 0; n++) {
         batch[n] = take_ready(m);
         v[n] = (struct hash_feed){batch[n]->set, batch[n]->piece[batch[n]->first]};
     }
     if (n == 0) m->grinders--;
-    pthread_mutex_unlock(&m->lock);
+    rt_latch_unlock(&m->lock);
     return n;
 }
 
@@ -172,10 +169,10 @@ static void grind(void *arg)
     for (unsigned n; (n = next_batch(m, batch, v)) > 0;) {
         unsigned woken = 0;
         hash_set_update_many(v, n);
-        pthread_mutex_lock(&m->lock);
+        rt_latch_lock(&m->lock);
         for (unsigned i = 0; i < n; i++)
             if (piece_done(m, batch[i])) batch[woken++] = batch[i];
-        pthread_mutex_unlock(&m->lock);
+        rt_latch_unlock(&m->lock);
         for (unsigned i = 0; i < woken; i++) rt_wake(&batch[i]->done);
     }
 }
@@ -185,7 +182,7 @@ static void set_going(struct mill *m)
 {
     bool more = due(m) && m->grinders < m->grinders_max && m->queued > m->grinders * HASH_FEEDS;
     if (more) m->grinders++;
-    pthread_mutex_unlock(&m->lock);
+    rt_latch_unlock(&m->lock);
     if (more && !rt_work_async("hash", grind, m)) grind(m); /* the workers' queue is full */
 }
 
@@ -200,15 +197,15 @@ void mill_open(struct mill *m, struct mill_body *b, struct hash_set *set)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
     *b = (struct mill_body){.set = set, .came = rt_now()};
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     list_append(&m->bodies, &b->link);
-    pthread_mutex_unlock(&m->lock);
+    rt_latch_unlock(&m->lock);
 }
 
 void mill_close(struct mill *m, struct mill_body *b)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     ASSERT(b->left == 0 && !b->waiting);
     set_prompt(m, b, false);
     list_remove(&b->link);
@@ -219,7 +216,7 @@ void mill_put(struct mill *m, struct mill_body *b, struct str v)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
     int64_t now = rt_now();
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     ASSERT(b->left < MILL_PIECES);
     set_prompt(m, b, now - b->came <= PROMPT_NS);
     b->came = now;
@@ -242,14 +239,14 @@ static void lose_patience(struct mill *m, struct mill_body *late)
 void mill_wait(struct mill *m, struct mill_body *b, unsigned n)
 {
     CHECK_MAGIC(m, MILL_MAGIC);
-    pthread_mutex_lock(&m->lock);
+    rt_latch_lock(&m->lock);
     bool waits = b->waiting = b->left > n;
     b->want = n;
     rt_waiter_init(&b->done);
-    pthread_mutex_unlock(&m->lock);
+    rt_latch_unlock(&m->lock);
     if (!waits) return;
     if (!rt_wait(&b->done, rt_now() + PATIENCE)) {
-        pthread_mutex_lock(&m->lock);
+        rt_latch_lock(&m->lock);
         if (b->waiting) lose_patience(m, b);
         set_going(m);
         rt_wait(&b->done, RT_FOREVER);

@@ -1,6 +1,5 @@
 /* Fibers: start, switch, end; and the one way to wait. */
 #include "rt/rt_int.h"
-#include <sched.h>
 
 #ifdef RT_ASAN
 #include <sanitizer/asan_interface.h>
@@ -12,14 +11,6 @@
 
 /* States of a waiter. A waker exchanges in WOKEN; only who finds PARKED makes the fiber ready. */
 enum { W_IDLE, W_PARKED, W_WOKEN };
-
-void guard_wait(int *g)
-{
-    for (unsigned i = 1;; i++) {
-        if (!__atomic_load_n(g, __ATOMIC_RELAXED) && !__atomic_exchange_n(g, 1, __ATOMIC_ACQUIRE)) return;
-        if (i % 64 == 0) sched_yield(); /* the holder may have lost its core */
-    }
-}
 
 /* ---- switching, with what the sanitizers must know ---- */
 

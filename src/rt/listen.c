@@ -38,9 +38,9 @@ struct rt_listener {
 
 static void listener_free(struct rt_listener *l)
 {
-    guard_take(&l->rt->listeners_guard);
+    rt_latch_lock(&l->rt->listeners_guard);
     list_remove(&l->link);
-    guard_drop(&l->rt->listeners_guard);
+    rt_latch_unlock(&l->rt->listeners_guard);
     for (unsigned i = 0; i < l->nparts; i++)
         if (l->parts[i].src.fd >= 0) l->rt->backend->net->close(l->parts[i].src.fd);
     if (l->addr.ss.ss_family == AF_UNIX && !l->rt->sim) unlink(((struct sockaddr_un *)&l->addr.ss)->sun_path);
@@ -253,9 +253,9 @@ static struct rt_listener *listener_new(struct rt *r, const struct rt_addr *a, r
         p->loop = r->loops[i];
         list_init(&p->src.gone);
     }
-    guard_take(&r->listeners_guard);
+    rt_latch_lock(&r->listeners_guard);
     list_append(&r->listeners, &l->link);
-    guard_drop(&r->listeners_guard);
+    rt_latch_unlock(&r->listeners_guard);
     return l;
 }
 

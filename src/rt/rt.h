@@ -88,10 +88,35 @@ void rt_waiter_init(struct rt_waiter *w);
 bool rt_wait(struct rt_waiter *w, int64_t deadline); /* true: woken; false: deadline passed */
 void rt_wake(struct rt_waiter *w);
 
+/* A lock for a few instructions on what loops and other threads share; nobody waits or switches fibers while
+ * holding it. A fiber that finds it held, because its holder has lost its core, waits as a fiber: its loop
+ * goes on. Another thread sleeps. A callback of a loop, which can do neither, yields the core: callbacks take
+ * none that others hold often. All zero is an open latch; after rt_latch_unlock its memory may go. */
+struct rt_latch {
+    uintptr_t word;
+};
+void rt_latch_wait(struct rt_latch *l);
+void rt_latch_wake(uintptr_t word);
+static inline bool rt_latch_try(struct rt_latch *l)
+{
+    uintptr_t open = 0;
+    return __atomic_load_n(&l->word, __ATOMIC_RELAXED) == 0 &&
+           __atomic_compare_exchange_n(&l->word, &open, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+static inline void rt_latch_lock(struct rt_latch *l)
+{
+    if (!rt_latch_try(l)) rt_latch_wait(l);
+}
+static inline void rt_latch_unlock(struct rt_latch *l)
+{
+    uintptr_t word = __atomic_exchange_n(&l->word, 0, __ATOMIC_ACQ_REL);
+    if (word != 1) rt_latch_wake(word);
+}
+
 /* Mutex, condition, semaphore between fibers of any loop; never held across nothing but short work or I/O of
  * the store. */
 struct rt_mutex {
-    int guard; /* spin lock over the queue */
+    struct rt_latch guard; /* over the queue */
     bool held;
     struct list waiters;
 };
@@ -99,7 +124,7 @@ void rt_mutex_init(struct rt_mutex *m);
 void rt_mutex_lock(struct rt_mutex *m);
 void rt_mutex_unlock(struct rt_mutex *m);
 struct rt_cond {
-    int guard;
+    struct rt_latch guard;
     struct list waiters;
 };
 void rt_cond_init(struct rt_cond *c);
@@ -107,7 +132,7 @@ bool rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, int64_t deadline); /* f
 void rt_cond_signal(struct rt_cond *c);
 void rt_cond_broadcast(struct rt_cond *c);
 struct rt_sem {
-    int guard;
+    struct rt_latch guard;
     int64_t count;
     struct list waiters; /* first come, first served */
 };

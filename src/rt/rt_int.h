@@ -210,7 +210,7 @@ struct rt {
     int stopping; /* (any) */
     int running;  /* (any) */
     /* stacks between the loops */
-    int stacks_guard;
+    struct rt_latch stacks_guard;
     struct rt_fiber *spare[STACK_SPARE];
     unsigned nspare;
     uint64_t live, peak, refused; /* (any, atomic) */
@@ -218,24 +218,13 @@ struct rt {
     uint64_t remote_wakes;        /* (any, atomic): by threads that are no loop */
     struct work_pool *work, *long_work;
     struct list listeners; /* owned by the rt; under listeners_guard */
-    int listeners_guard;
+    struct rt_latch listeners_guard;
     struct signal_row signals[SIGNALS_MAX];
     unsigned nsignals;
     struct source signal_source;
     struct watchdog *watchdog;
 };
 extern struct rt *the_rt;
-
-/* ---- spin lock over a few instructions ---- */
-void guard_wait(int *g);
-static inline void guard_take(int *g)
-{
-    if (__atomic_exchange_n(g, 1, __ATOMIC_ACQUIRE)) guard_wait(g);
-}
-static inline void guard_drop(int *g)
-{
-    __atomic_store_n(g, 0, __ATOMIC_RELEASE);
-}
 
 /* ---- stack.c ---- */
 struct rt_fiber *stack_get(struct rt *r);              /* on any thread; NULL when memory is out */

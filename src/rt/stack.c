@@ -57,9 +57,10 @@ struct rt_fiber *stack_get(struct rt *r)
     struct rt_loop *l = rt_self();
     if (l && l->nstacks > 0) return l->stacks[--l->nstacks];
     struct rt_fiber *f = NULL;
-    guard_take(&r->stacks_guard);
-    if (r->nspare > 0) f = r->spare[--r->nspare];
-    guard_drop(&r->stacks_guard);
+    if (rt_latch_try(&r->stacks_guard)) { /* else a new one, for this may run in no fiber */
+        if (r->nspare > 0) f = r->spare[--r->nspare];
+        rt_latch_unlock(&r->stacks_guard);
+    }
     return f ? f : stack_map(r->o.stack_bytes);
 }
 
@@ -72,9 +73,8 @@ void stack_put(struct rt_loop *l, struct rt_fiber *f)
         return;
     }
     struct rt *r = l->rt;
-    guard_take(&r->stacks_guard);
-    bool kept = r->nspare < STACK_SPARE;
+    bool ours = rt_latch_try(&r->stacks_guard), kept = ours && r->nspare < STACK_SPARE;
     if (kept) r->spare[r->nspare++] = f;
-    guard_drop(&r->stacks_guard);
+    if (ours) rt_latch_unlock(&r->stacks_guard);
     if (!kept) stack_free(f);
 }

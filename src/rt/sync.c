@@ -15,22 +15,22 @@ static void wake_all(struct list *l)
 
 /* The deadline passed: true if w was still queued and no longer is. Else its wake is on the way: wait for it.
  */
-static bool leave_queue(int *guard, struct rt_waiter *w)
+static bool leave_queue(struct rt_latch *guard, struct rt_waiter *w)
 {
-    guard_take(guard);
+    rt_latch_lock(guard);
     bool queued = w->user != NULL;
     if (queued) {
         list_remove(&w->link);
         w->user = NULL;
     }
-    guard_drop(guard);
+    rt_latch_unlock(guard);
     if (!queued) rt_wait(w, RT_FOREVER);
     return queued;
 }
 
 void rt_mutex_init(struct rt_mutex *m)
 {
-    m->guard = 0;
+    m->guard = (struct rt_latch){0};
     m->held = false;
     list_init(&m->waiters);
 }
@@ -38,23 +38,23 @@ void rt_mutex_init(struct rt_mutex *m)
 void rt_mutex_lock(struct rt_mutex *m)
 {
     struct rt_waiter w;
-    guard_take(&m->guard);
+    rt_latch_lock(&m->guard);
     if (!m->held) {
         m->held = true;
-        guard_drop(&m->guard);
+        rt_latch_unlock(&m->guard);
         return;
     }
     rt_waiter_init(&w);
     w.user = m;
     list_append(&m->waiters, &w.link);
-    guard_drop(&m->guard);
+    rt_latch_unlock(&m->guard);
     wait_for(&w, RT_FOREVER, "mutex");
 }
 
 /* The mutex passes to the first waiter directly: nobody overtakes. */
 void rt_mutex_unlock(struct rt_mutex *m)
 {
-    guard_take(&m->guard);
+    rt_latch_lock(&m->guard);
     ASSERT(m->held);
     struct list *e = list_pop(&m->waiters);
     struct rt_waiter *next = e ? CONTAINER(e, struct rt_waiter, link) : NULL;
@@ -62,13 +62,13 @@ void rt_mutex_unlock(struct rt_mutex *m)
         next->user = NULL;
     else
         m->held = false;
-    guard_drop(&m->guard);
+    rt_latch_unlock(&m->guard);
     if (next) rt_wake(next);
 }
 
 void rt_cond_init(struct rt_cond *c)
 {
-    c->guard = 0;
+    c->guard = (struct rt_latch){0};
     list_init(&c->waiters);
 }
 
@@ -77,9 +77,9 @@ bool rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, int64_t deadline)
     struct rt_waiter w;
     rt_waiter_init(&w);
     w.user = c;
-    guard_take(&c->guard);
+    rt_latch_lock(&c->guard);
     list_append(&c->waiters, &w.link);
-    guard_drop(&c->guard);
+    rt_latch_unlock(&c->guard);
     rt_mutex_unlock(m);
     bool woken = wait_for(&w, deadline, "condition") || !leave_queue(&c->guard, &w);
     rt_mutex_lock(m);
@@ -90,13 +90,13 @@ static void cond_wake(struct rt_cond *c, bool all)
 {
     struct list taken, *e;
     list_init(&taken);
-    guard_take(&c->guard);
+    rt_latch_lock(&c->guard);
     while ((e = list_pop(&c->waiters))) {
         CONTAINER(e, struct rt_waiter, link)->user = NULL;
         list_append(&taken, e);
         if (!all) break;
     }
-    guard_drop(&c->guard);
+    rt_latch_unlock(&c->guard);
     wake_all(&taken);
 }
 
@@ -111,7 +111,7 @@ void rt_cond_broadcast(struct rt_cond *c)
 
 void rt_sem_init(struct rt_sem *s, int64_t count)
 {
-    s->guard = 0;
+    s->guard = (struct rt_latch){0};
     s->count = count;
     list_init(&s->waiters);
 }
@@ -137,17 +137,17 @@ static void sem_serve(struct rt_sem *s, struct list *taken)
 
 bool rt_sem_take(struct rt_sem *s, int64_t n, int64_t deadline)
 {
-    guard_take(&s->guard);
+    rt_latch_lock(&s->guard);
     if (list_empty(&s->waiters) && s->count >= n) {
         s->count -= n;
-        guard_drop(&s->guard);
+        rt_latch_unlock(&s->guard);
         return true;
     }
     struct sem_waiter t = {.n = n};
     rt_waiter_init(&t.w);
     t.w.user = s;
     list_append(&s->waiters, &t.w.link);
-    guard_drop(&s->guard);
+    rt_latch_unlock(&s->guard);
     if (wait_for(&t.w, deadline, "semaphore")) return true;
     if (!leave_queue(&s->guard, &t.w)) return true;
     rt_sem_give(s, 0); /* a large taker left the front: smaller ones behind it may fit */
@@ -158,9 +158,9 @@ void rt_sem_give(struct rt_sem *s, int64_t n)
 {
     struct list taken;
     list_init(&taken);
-    guard_take(&s->guard);
+    rt_latch_lock(&s->guard);
     s->count += n;
     sem_serve(s, &taken);
-    guard_drop(&s->guard);
+    rt_latch_unlock(&s->guard);
     wake_all(&taken);
 }

@@ -1,11 +1,10 @@
 #include "store/blob_cache.h"
-
-#include <pthread.h>
+#include "rt/rt.h"
 
 #define BUCKETS 8192u
 
 struct blob_cache {
-    pthread_mutex_t lock;
+    struct rt_latch lock;
     size_t max, bytes;
     uint64_t hits, misses;
     struct list lru; /* least recently used first */
@@ -44,7 +43,6 @@ struct blob_cache *blob_cache_new(size_t bytes)
 {
     struct blob_cache *c = calloc(1, sizeof *c);
     if (!c) return NULL;
-    pthread_mutex_init(&c->lock, NULL);
     c->max = bytes;
     list_init(&c->lru);
     return c;
@@ -80,13 +78,12 @@ void blob_cache_free(struct blob_cache *c)
         struct small_body *b = CONTAINER(c->lru.next, struct small_body, lru);
         small_body_drop(take(c, find(c, b->id)));
     }
-    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
 struct small_body *blob_cache_get(struct blob_cache *c, uint64_t id)
 {
-    pthread_mutex_lock(&c->lock);
+    rt_latch_lock(&c->lock);
     struct small_body *b = *find(c, id);
     if (b) {
         c->hits++;
@@ -96,7 +93,7 @@ struct small_body *blob_cache_get(struct blob_cache *c, uint64_t id)
     } else {
         c->misses++;
     }
-    pthread_mutex_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
     return b;
 }
 
@@ -105,7 +102,7 @@ void blob_cache_put(struct blob_cache *c, struct small_body *b)
     if (weight(b) > c->max) return;
     struct small_body *out[64];
     unsigned n = 0;
-    pthread_mutex_lock(&c->lock);
+    rt_latch_lock(&c->lock);
     struct small_body **at = find(c, b->id);
     if (!*at) {
         __atomic_add_fetch(&b->users, 1, __ATOMIC_RELAXED);
@@ -118,22 +115,22 @@ void blob_cache_put(struct blob_cache *c, struct small_body *b)
         struct small_body *oldest = CONTAINER(c->lru.next, struct small_body, lru);
         out[n++] = take(c, find(c, oldest->id));
     }
-    pthread_mutex_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
     while (n > 0) small_body_drop(out[--n]);
 }
 
 void blob_cache_remove(struct blob_cache *c, uint64_t id)
 {
-    pthread_mutex_lock(&c->lock);
+    rt_latch_lock(&c->lock);
     struct small_body **at = find(c, id);
     struct small_body *b = *at ? take(c, at) : NULL;
-    pthread_mutex_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
     small_body_drop(b);
 }
 
 void blob_cache_get_stats(struct blob_cache *c, struct blob_cache_stats *out)
 {
-    pthread_mutex_lock(&c->lock);
+    rt_latch_lock(&c->lock);
     *out = (struct blob_cache_stats){c->bytes, c->hits, c->misses};
-    pthread_mutex_unlock(&c->lock);
+    rt_latch_unlock(&c->lock);
 }

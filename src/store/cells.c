@@ -9,7 +9,7 @@
 #define IDLE_MAX 8192u /* cells that stay although nobody pins them */
 
 struct cells {
-    pthread_mutex_t lock;
+    struct rt_latch lock;
     struct view *view;
     void (*free_places)(void *arg, const struct blob_places *p);
     void *arg;
@@ -23,7 +23,6 @@ struct cells *cells_new(struct view *v, void (*free_places)(void *arg, const str
 {
     struct cells *t = calloc(1, sizeof *t);
     if (!t) return NULL;
-    pthread_mutex_init(&t->lock, NULL);
     t->view = v;
     t->free_places = free_places;
     t->arg = arg;
@@ -34,12 +33,12 @@ struct cells *cells_new(struct view *v, void (*free_places)(void *arg, const str
 
 void cells_lock(struct cells *t)
 {
-    pthread_mutex_lock(&t->lock);
+    rt_latch_lock(&t->lock);
 }
 
 void cells_unlock(struct cells *t)
 {
-    pthread_mutex_unlock(&t->lock);
+    rt_latch_unlock(&t->lock);
 }
 
 void blob_places_drop(struct blob_places *p)
@@ -61,7 +60,6 @@ void cells_free(struct cells *t)
             next = c->chain;
             cell_free(c);
         }
-    pthread_mutex_destroy(&t->lock);
     free(t);
 }
 

@@ -12,10 +12,9 @@
 #define STORE_CELLS_H
 
 #include "base/list.h"
+#include "rt/rt.h"
 #include "store/extents.h"
 #include "store/view.h"
-
-#include <pthread.h>
 
 /* ---- the blob table's entry ---- */
 enum blob_where {

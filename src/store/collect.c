@@ -216,9 +216,9 @@ static uint64_t log_size(struct engine *e)
 
 static bool closing(struct engine *e)
 {
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool c = e->closing;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     return c;
 }
 
@@ -226,9 +226,9 @@ static void wake_log_waiters(struct engine *e)
 {
     struct list taken;
     list_init(&taken);
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     for (struct list *w; (w = list_pop(&e->log_waiters));) list_append(&taken, w);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     for (struct list *w; (w = list_pop(&taken));) park_wake(CONTAINER(w, struct park, link));
 }
 
@@ -270,30 +270,30 @@ static void run(void *arg)
     if (r && r != ERR_NO_SPACE)
         LOG_WARN("the log could not be collected and is tried again later", LF_Z("error", err_name(r)));
     if (r == ERR_NO_SPACE) space_note_full(e);
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     e->collecting = false;
     e->collect_after = r ? (int64_t)sys->mono_ns() + RETRY_NS : 0;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     wake_log_waiters(e);
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     engine_background_ended(e);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
 }
 
 void collect_consider(struct engine *e)
 {
     if (log_size(e) <= e->o.log_bytes / 4 * 3) return;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool start = !e->collecting && !e->closing && (int64_t)sys->mono_ns() >= e->collect_after;
     if (start) e->collecting = true;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (!start) return;
     if (!rt_fiber_self()) { /* start-up and tests: in place */
         run(e);
     } else if (!rt_spawn(rt_self(), "store-collect", run, e)) {
-        pthread_mutex_lock(&e->q_lock);
+        rt_latch_lock(&e->q_lock);
         e->collecting = false;
-        pthread_mutex_unlock(&e->q_lock);
+        rt_latch_unlock(&e->q_lock);
     }
 }
 
@@ -302,13 +302,13 @@ void collect_admit(struct engine *e)
 {
     if (log_size(e) <= e->o.log_bytes + 2 * e->segment_bytes) return;
     struct park p;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool wait = e->collecting && rt_fiber_self();
     if (wait) {
         park_init(&p);
         list_append(&e->log_waiters, &p.link);
     }
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (!wait) return;
     uint64_t from = sys->mono_ns();
     archive_hurry(e->archive);

@@ -62,10 +62,10 @@ static void batch_free(struct batch *b)
 
 static struct batch *batch_get(struct engine *e)
 {
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     struct batch *b = e->spare_batches;
     if (b) e->spare_batches = b->next;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (b || !(b = calloc(1, sizeof *b))) return b;
     list_init(&b->reqs);
     if (apply_init(&b->apply, e)) return b;
@@ -80,10 +80,10 @@ static void batch_put(struct engine *e, struct batch *b)
         b->record = NULL;
         b->cap = 0;
     }
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     b->next = e->spare_batches;
     e->spare_batches = b;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
 }
 
 void committer_free(struct engine *e)
@@ -232,7 +232,7 @@ static size_t gather(struct engine *e, struct batch *b)
 {
     size_t total = 0, limit = BATCH_BYTES, room = log_room(e->log);
     unsigned n = 0;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     while (!list_empty(&e->queue) && n < BATCH_COMMITS) {
         struct commit_req *r = CONTAINER(e->queue.next, struct commit_req, link);
         if (n == 0 && room >= r->bound && room < limit) limit = room;
@@ -243,7 +243,7 @@ static size_t gather(struct engine *e, struct batch *b)
         n++;
     }
     atomic_fetch_sub(&e->counts.queue_depth, n);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     return total;
 }
 
@@ -254,22 +254,22 @@ static void fail_all(struct batch *b, err e)
 
 static void take_ticket(struct engine *e, struct batch *b)
 {
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     if (!b->has_ticket) b->ticket = e->next_ticket++;
     b->has_ticket = true;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
 }
 
 static void wait_for_turn(struct engine *e, uint64_t ticket)
 {
     struct turn_wait w = {.ticket = ticket};
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool mine = e->turn == ticket;
     if (!mine) {
         park_init(&w.park);
         list_append(&e->turn_waiters, &w.park.link);
     }
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (!mine) park_wait(&w.park);
 }
 
@@ -296,10 +296,10 @@ static void refuse_queued(struct engine *e)
     struct list taken, *it;
     unsigned n = 0;
     list_init(&taken);
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     for (; (it = list_pop(&e->queue)); n++) list_append(&taken, it);
     atomic_fetch_sub(&e->counts.queue_depth, n);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     while ((it = list_pop(&taken))) {
         struct commit_req *r = CONTAINER(it, struct commit_req, link);
         r->e = ERR_NO_SPACE;
@@ -386,21 +386,21 @@ static void pass_the_lead(struct engine *e, struct batch *b)
 {
     struct commit_req *next = NULL;
     if (!b->refused) take_ticket(e, b);
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     if (list_empty(&e->queue)) {
         e->leading = false;
     } else {
         next = CONTAINER(e->queue.next, struct commit_req, link);
         next->lead = true;
     }
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (next) park_wake(&next->park);
 }
 
 static void end_turn(struct engine *e)
 {
     struct turn_wait *next = NULL;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     e->turn++;
     LIST_EACH(it, &e->turn_waiters)
     {
@@ -408,7 +408,7 @@ static void end_turn(struct engine *e)
         if (w->ticket == e->turn) next = w;
     }
     if (next) list_remove(&next->park.link);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (next) park_wake(&next->park);
 }
 
@@ -447,10 +447,10 @@ static void lead(struct engine *e, struct commit_req *own)
     struct batch *b = batch_get(e);
     struct batch empty = {0};
     if (!b) { /* no memory: the own commit fails, the others get another leader */
-        pthread_mutex_lock(&e->q_lock);
+        rt_latch_lock(&e->q_lock);
         list_remove(&own->link);
         atomic_fetch_sub(&e->counts.queue_depth, 1);
-        pthread_mutex_unlock(&e->q_lock);
+        rt_latch_unlock(&e->q_lock);
         own->e = ERR_NO_MEMORY;
         pass_the_lead(e, &empty);
         wait_for_turn(e, empty.ticket);
@@ -480,13 +480,13 @@ err committer_submit(struct engine *e, struct commit_req *r)
     park_init(&r->park);
     r->lead = r->taken_back = false;
     r->e = ERR_OK;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     list_append(&e->queue, &r->link);
     uint64_t depth = atomic_fetch_add(&e->counts.queue_depth, 1) + 1;
     if (depth > atomic_load(&e->counts.queue_peak)) atomic_store(&e->counts.queue_peak, depth);
     bool leader = !e->leading;
     e->leading = true;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (!leader) {
         park_wait(&r->park);
         leader = r->lead;

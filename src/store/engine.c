@@ -35,7 +35,6 @@ struct engine *engine_new(const struct engine_options *o, char why[512])
     e->lock_fd = -1;
     e->idx.ops = &engine_idx_ops;
     e->blobs.ops = &engine_blob_ops;
-    pthread_mutex_init(&e->q_lock, NULL);
     list_init(&e->queue);
     list_init(&e->turn_waiters);
     list_init(&e->log_waiters);
@@ -66,7 +65,6 @@ void engine_free(struct engine *e)
     blob_cache_free(e->cache);
     free(e->live);
     super_unlock(e->lock_fd);
-    pthread_mutex_destroy(&e->q_lock);
     e->magic = 0;
     free(e);
 }
@@ -190,14 +188,14 @@ void engine_background_ended(struct engine *e)
 static void wait_for_background(struct engine *e)
 {
     struct park p;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     e->closing = true;
     bool wait = (e->collecting || e->space_watched) && rt_fiber_self();
     if (wait) {
         park_init(&p);
         list_append(&e->close_waiters, &p.link);
     }
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (wait) park_wait(&p);
 }
 

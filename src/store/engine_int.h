@@ -77,7 +77,7 @@ struct engine {
     struct engine_counts counts;
 
     /* committer: q_lock guards what follows */
-    pthread_mutex_t q_lock;
+    struct rt_latch q_lock;
     struct list queue; /* of commit_req */
     bool leading;
     uint64_t next_ticket, turn; /* batches are applied in the order of their tickets */

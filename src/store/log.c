@@ -12,8 +12,6 @@ err log_open(const struct log_options *o, struct log **out, char why[512])
     struct log *l = calloc(1, sizeof *l);
     if (!l) return ERR_NO_MEMORY;
     *l = (struct log){.magic = LOG_MAGIC, .o = *o, .direct = true, .dsync = true, .next_seq = 1};
-    pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->changed, NULL);
     ASSERT(o->segment_bytes % LOG_ALIGN == 0 && o->segment_bytes <= LOG_SEGMENT_MAX);
     int n = snprintf(l->dir, sizeof l->dir, "%s/log", o->dir);
     err e = n > 0 && (size_t)n < sizeof l->dir - 64 ? ERR_OK : ERR_INVALID_SETTING;
@@ -33,27 +31,21 @@ err log_open(const struct log_options *o, struct log **out, char why[512])
 
 void log_wait_changed(struct log *l)
 {
-    if (!rt_self()) {
-        pthread_cond_wait(&l->changed, &l->lock);
-        return;
-    }
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     rt_sleep(RT_MS);
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
 }
 
 void log_close(struct log *l)
 {
     if (!l) return;
     CHECK_MAGIC(l, LOG_MAGIC);
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     while (l->preparing) log_wait_changed(l);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     for (size_t i = 0; i < l->n; i++) log_segment_free(l->segments[i]);
     for (unsigned i = 0; i < l->nspares; i++) free(l->spares[i]);
     free(l->segments);
-    pthread_mutex_destroy(&l->lock);
-    pthread_cond_destroy(&l->changed);
     l->magic = 0;
     free(l);
 }
@@ -139,13 +131,13 @@ err log_append(struct log *l, unsigned char *record, size_t payload, uint32_t co
     log_record_seal(&s->head, &h, s->end, record);
     err e = write_record(l, s->fd, record, size, s->end);
     if (e) return e;
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     s->end += size;
     l->next_seq += commits;
     s->last_seq = l->next_seq - 1;
     l->appended += size;
     l->flushes++;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return ERR_OK;
 }
 
@@ -183,13 +175,13 @@ err log_read(struct log *l, uint64_t segment, uint64_t offset, void *p, size_t n
 {
     CHECK_MAGIC(l, LOG_MAGIC);
     struct log_segment *s = NULL;
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     if (l->n > 0 && segment >= l->segments[0]->head.segment) {
         for (size_t i = 0; i < l->n && !s; i++)
             if (l->segments[i]->head.segment == segment && !l->segments[i]->retiring) s = l->segments[i];
     }
     if (s) s->readers++;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     if (!s) return ERR_NOT_FOUND;
     uint64_t from = offset / LOG_ALIGN * LOG_ALIGN, to = log_align(offset + n);
     unsigned char *block = NULL;
@@ -204,29 +196,28 @@ err log_read(struct log *l, uint64_t segment, uint64_t offset, void *p, size_t n
     }
     if (!e && n > 0) memcpy(p, block + (offset - from), n);
     free(block);
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     s->readers--;
-    pthread_cond_broadcast(&l->changed);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return e;
 }
 
 bool log_oldest(struct log *l, struct log_segment_info *out)
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     bool any = l->n > 0;
     if (any) {
         const struct log_segment *s = l->segments[0];
         *out = (struct log_segment_info){s->head.segment, s->head.first_seq, s->last_seq, s->head.bytes,
                                          l->n == 1};
     }
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return any;
 }
 
 void log_get_stats(struct log *l, struct log_stats *out)
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     *out = (struct log_stats){.segments = l->n,
                               .appended = l->appended,
                               .flushes = l->flushes,
@@ -234,5 +225,5 @@ void log_get_stats(struct log *l, struct log_stats *out)
                               .direct = l->direct,
                               .spare = l->nspares > 0};
     for (size_t i = 0; i < l->n; i++) out->bytes += l->segments[i]->head.bytes;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
 }

@@ -2,9 +2,8 @@
 #ifndef STORE_LOG_INT_H
 #define STORE_LOG_INT_H
 
+#include "rt/rt.h"
 #include "store/log.h"
-
-#include <pthread.h>
 
 #define LOG_PATH_MAX      4096
 #define LOG_SEGMENTS_MAX  4096u
@@ -29,8 +28,7 @@ struct log {
     uint64_t next_seq, damage;
     /* Guards the table and what follows it. The appender alone adds segments and moves their ends; collection
      * alone removes them. */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;        /* readers or preparing */
+    struct rt_latch lock;
     struct log_segment **segments; /* by number, no gaps; the last is the active one */
     size_t n, cap;
     char *spares[LOG_SPARES_MAX]; /* names of free files of segment_bytes */
@@ -39,8 +37,8 @@ struct log {
     uint64_t spare_counter, appended, flushes, retired;
 };
 
-/* With the lock held, on a worker: wait for `changed`, perhaps in vain. The simulator's workers are fibers of
- * one thread, which must not block. */
+/* With the lock held, on a worker: lets it go for a moment, for the last reader or who prepares to come by.
+ * No loop has to wake it. */
 void log_wait_changed(struct log *l);
 void log_path(const struct log *l, char out[LOG_PATH_MAX], const char *name);
 void log_segment_path(const struct log *l, char out[LOG_PATH_MAX], uint64_t number);

@@ -131,12 +131,12 @@ err log_replay(struct log *l, uint64_t from_seq, log_record_fn *fn, void *arg, c
 
 err log_read_segment(struct log *l, uint64_t number, log_record_fn *fn, void *arg, char why[512])
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     struct log_segment *s = NULL;
     for (size_t i = 0; i + 1 < l->n && !s; i++)
         if (l->segments[i]->head.segment == number) s = l->segments[i];
     if (s) s->readers++;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     ASSERT(s);
     uint64_t want = s->last_seq + 1;
     unsigned char *data;
@@ -149,9 +149,8 @@ err log_read_segment(struct log *l, uint64_t number, log_record_fn *fn, void *ar
         if (!e && w.next_seq != want) e = damaged(l, s, &w, want, why);
         free(data);
     }
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     s->readers--;
-    pthread_cond_broadcast(&l->changed);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return e;
 }

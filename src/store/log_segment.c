@@ -46,9 +46,9 @@ void log_segment_free(struct log_segment *s)
 /* The pointer stays good for the appender: the active segment is never retired. */
 struct log_segment *log_active(struct log *l)
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     struct log_segment *s = l->n ? l->segments[l->n - 1] : NULL;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return s;
 }
 
@@ -67,10 +67,10 @@ static err write_zeros(int fd, uint64_t bytes)
 err log_spare_make(struct log *l, uint64_t bytes, char name[64])
 {
     char path[LOG_PATH_MAX], tmp[LOG_PATH_MAX];
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     snprintf(name, 64, "free-%llx-%llx.log", (unsigned long long)l->o.epoch,
              (unsigned long long)l->spare_counter++);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     log_path(l, path, name);
     snprintf(tmp, sizeof tmp, "%.4000s.tmp", path);
     int fd = log_file_open(l, tmp, O_RDWR | O_CREAT | O_TRUNC);
@@ -88,24 +88,24 @@ err log_spare_make(struct log *l, uint64_t bytes, char name[64])
 static bool spare_take(struct log *l, char name[64])
 {
     bool found = false;
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     if (l->nspares > 0) {
         char *s = l->spares[--l->nspares];
         snprintf(name, 64, "%s", s);
         free(s);
         found = true;
     }
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return found;
 }
 
 static bool spare_put(struct log *l, const char *name)
 {
     char *copy = strdup(name);
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     bool room = copy && l->nspares < LOG_SPARES_MAX;
     if (room) l->spares[l->nspares++] = copy;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     if (!room) free(copy);
     return room;
 }
@@ -120,28 +120,27 @@ static void prepare_job(void *arg)
         log_path(l, path, name);
         sys->unlink(path);
     }
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     l->preparing = false;
-    pthread_cond_broadcast(&l->changed);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
 }
 
 void log_prepare_next(struct log *l)
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     bool start = l->nspares == 0 && !l->preparing;
     if (start) l->preparing = true;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     if (!start || rt_work_async("log-prepare", prepare_job, l)) return;
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     l->preparing = false;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
 }
 
 static err table_add(struct log *l, struct log_segment *s)
 {
     err e = ERR_OK;
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 16;
         struct log_segment **grown =
@@ -154,7 +153,7 @@ static err table_add(struct log *l, struct log_segment *s)
         }
     }
     if (!e) l->segments[l->n++] = s;
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     return e;
 }
 
@@ -220,9 +219,9 @@ static void begin_segment(void *arg)
     struct log_segment *last = log_active(l);
     char name[64];
     if (!spare_take(l, name)) {
-        pthread_mutex_lock(&l->lock);
+        rt_latch_lock(&l->lock);
         while (l->preparing) log_wait_changed(l);
-        pthread_mutex_unlock(&l->lock);
+        rt_latch_unlock(&l->lock);
         if (!spare_take(l, name)) {
             uint64_t bytes = last ? l->o.segment_bytes : LOG_FIRST_SEGMENT;
             j->e = make_now(l, bytes < l->o.segment_bytes ? bytes : l->o.segment_bytes, j->need, name);
@@ -347,10 +346,10 @@ struct retire_job {
 
 static void table_drop_first(struct log *l)
 {
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     l->retired++;
     memmove(l->segments, l->segments + 1, --l->n * sizeof *l->segments);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
 }
 
 /* A segment whose file kept its name stays in the table, to be retired again: were a later one to go first,
@@ -360,20 +359,20 @@ static void retire_file(void *arg)
     struct retire_job *j = arg;
     struct log *l = j->l;
     char path[LOG_PATH_MAX], name[64], to[LOG_PATH_MAX];
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     j->s->retiring = true;
     while (j->s->readers > 0) log_wait_changed(l);
     bool keep = j->s->head.bytes == l->o.segment_bytes && l->nspares < LOG_SPARES_MAX;
     snprintf(name, sizeof name, "free-%llx-%llx.log", (unsigned long long)l->o.epoch,
              (unsigned long long)l->spare_counter++);
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     log_segment_path(l, path, j->s->head.segment);
     log_path(l, to, name);
     int rc = keep ? sys->rename(path, to) : sys->unlink(path);
     if (rc < 0) {
-        pthread_mutex_lock(&l->lock);
+        rt_latch_lock(&l->lock);
         j->s->retiring = false;
-        pthread_mutex_unlock(&l->lock);
+        rt_latch_unlock(&l->lock);
         j->e = err_of_errno(-rc);
         return;
     }
@@ -387,10 +386,10 @@ static void retire_file(void *arg)
 err log_retire(struct log *l, uint64_t number)
 {
     struct retire_job j = {.l = l};
-    pthread_mutex_lock(&l->lock);
+    rt_latch_lock(&l->lock);
     ASSERT(l->n > 1 && l->segments[0]->head.segment == number);
     j.s = l->segments[0];
-    pthread_mutex_unlock(&l->lock);
+    rt_latch_unlock(&l->lock);
     rt_work_long("log-retire", retire_file, &j);
     return j.e;
 }

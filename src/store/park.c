@@ -1,18 +1,16 @@
 #include "store/park.h"
+#include "base/assert.h"
 
-#include <pthread.h>
-
-/* Threads that are not loops park rarely: one lock and one condition serve them all, and no waker touches
- * memory that the woken thread may already have left. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+#include <errno.h>
 
 void park_init(struct park *p)
 {
     list_init(&p->link);
     p->fiber = rt_fiber_self() != NULL;
-    p->woken = false;
-    if (p->fiber) rt_waiter_init(&p->waiter);
+    if (p->fiber)
+        rt_waiter_init(&p->waiter);
+    else
+        sem_init(&p->thread, 0, 0);
 }
 
 void park_wait(struct park *p)
@@ -21,19 +19,15 @@ void park_wait(struct park *p)
         rt_wait(&p->waiter, RT_FOREVER);
         return;
     }
-    pthread_mutex_lock(&lock);
-    while (!p->woken) pthread_cond_wait(&woken, &lock);
-    pthread_mutex_unlock(&lock);
+    while (sem_wait(&p->thread) != 0) ASSERT(errno == EINTR);
+    sem_destroy(&p->thread);
 }
 
+/* Neither holds up the waker, nor does it touch the park once the other may have left. */
 void park_wake(struct park *p)
 {
-    if (p->fiber) {
+    if (p->fiber)
         rt_wake(&p->waiter);
-        return;
-    }
-    pthread_mutex_lock(&lock);
-    p->woken = true;
-    pthread_cond_broadcast(&woken);
-    pthread_mutex_unlock(&lock);
+    else
+        sem_post(&p->thread);
 }

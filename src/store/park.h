@@ -5,10 +5,13 @@
 
 #include "rt/rt.h"
 
+#include <semaphore.h>
+
 struct park {
     struct list link; /* for the queue of whoever wakes */
     struct rt_waiter waiter;
-    bool fiber, woken;
+    sem_t thread;
+    bool fiber;
 };
 void park_init(struct park *p);
 void park_wait(struct park *p);

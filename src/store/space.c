@@ -89,9 +89,9 @@ static void look_now(struct engine *e)
 
 static bool closing(struct engine *e)
 {
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool c = e->closing;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     return c;
 }
 
@@ -104,23 +104,23 @@ static void watch(void *arg)
         int64_t age = (int64_t)sys->mono_ns() - atomic_load(&e->space_checked_ns);
         if (age >= RT_SEC && !closing(e)) look_now(e);
     }
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     e->space_watched = false;
     engine_background_ended(e);
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
 }
 
 static void start_watch(struct engine *e)
 {
     if (!rt_self()) return;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     bool start = !e->space_watched && !e->closing;
     if (start) e->space_watched = true;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
     if (!start || rt_spawn(rt_self(), "store-space", watch, e)) return;
-    pthread_mutex_lock(&e->q_lock);
+    rt_latch_lock(&e->q_lock);
     e->space_watched = false;
-    pthread_mutex_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock);
 }
 
 void space_note_full(struct engine *e)

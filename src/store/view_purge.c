@@ -5,7 +5,6 @@
 #include "rt/rt.h"
 #include "sys/sys.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /* So many marks cost a scan about as much as a page of 1,000 keys. */
@@ -19,7 +18,7 @@
 
 struct purge {
     rocksdb_t *db;
-    pthread_mutex_t lock;
+    struct rt_latch lock;
     struct dead dead;        /* lock; not yet compacted */
     struct dead_range found; /* lock; by scans; count 0: nothing */
     bool running, closing;
@@ -37,16 +36,15 @@ struct purge *purge_new(rocksdb_t *db)
     struct purge *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->db = db;
-    pthread_mutex_init(&p->lock, NULL);
     return p;
 }
 
 static bool running(struct purge *p, bool close)
 {
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     bool r = p->running;
     p->closing |= close;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
     return r;
 }
 
@@ -60,7 +58,6 @@ void purge_stop(struct purge *p)
 void purge_free(struct purge *p)
 {
     if (!p) return;
-    pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
@@ -142,26 +139,26 @@ static void put_back(struct purge *p, const struct dead_range *r)
 {
     struct dead one = {.n = 1};
     one.r[0] = *r;
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     dead_merge(&p->dead, &one);
     for (unsigned i = 0; i < p->dead.n; i++)
         if (memcmp(p->dead.r[i].lo.p, r->lo.p, DEAD_PREFIX) == 0) p->dead.r[i].look = r->count / 2 * 3;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
 }
 
 /* What scans found meanwhile was there before this round. */
 static void forget_found(struct purge *p)
 {
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     p->found.count = 0;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
 }
 
 static bool closing(struct purge *p)
 {
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     bool c = p->closing;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
     return c;
 }
 
@@ -169,10 +166,10 @@ static void purge_fiber(void *arg)
 {
     struct purge *p = arg;
     for (;;) {
-        pthread_mutex_lock(&p->lock);
+        rt_latch_lock(&p->lock);
         bool more = !p->closing && next_range(p, &p->range);
         if (!more) p->running = false;
-        pthread_mutex_unlock(&p->lock);
+        rt_latch_unlock(&p->lock);
         if (!more) break; /* *p may be gone */
         rt_work_long("index-purge", round_job, p);
         if (p->exact) forget_found(p);
@@ -190,17 +187,17 @@ static void consider(struct purge *p)
         start |= p->dead.r[i].count >= MARKS_MIN && p->dead.r[i].count >= p->dead.r[i].look;
     start = start && !p->running && !p->closing && rt_fiber_self();
     if (start) p->running = true;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
     if (!start || rt_spawn(rt_self(), "index-purge", purge_fiber, p)) return;
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     p->running = false;
-    pthread_mutex_unlock(&p->lock);
+    rt_latch_unlock(&p->lock);
 }
 
 void purge_note(struct purge *p, struct dead *deleted)
 {
     if (deleted->n == 0) return;
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     dead_merge(&p->dead, deleted);
     consider(p);
 }
@@ -208,7 +205,7 @@ void purge_note(struct purge *p, struct dead *deleted)
 void purge_note_found(struct purge *p, const struct dead_range *found)
 {
     if (found->count < MARKS_MIN) return;
-    pthread_mutex_lock(&p->lock);
+    rt_latch_lock(&p->lock);
     if (found->count > p->found.count) p->found = *found;
     consider(p);
 }

@@ -1,5 +1,6 @@
-/* Mutex, condition, semaphore under load from fibers of two loops. */
+/* Latch, mutex, condition, semaphore under load from fibers of two loops. */
 #include "rt_matrix.h"
+#include <time.h>
 
 enum { FIBERS = 32, ROUNDS = 300 };
 
@@ -7,7 +8,8 @@ struct shared {
     struct rt_mutex m;
     struct rt_cond c;
     struct rt_sem s, done;
-    uint64_t count, sum;   /* under m, not atomic: TSan sees a broken mutex */
+    struct rt_latch latch;
+    uint64_t count, sum;   /* under m or latch, not atomic: TSan sees a broken lock */
     int64_t items, inside; /* items under m */
     uint64_t produced, consumed, timeouts;
 };
@@ -158,6 +160,117 @@ static void fairness(struct rt *r)
     CHECK(t[1].order < t[2].order);
 }
 
+/* ---- latch ---- */
+
+static void pause_us(long us)
+{
+    nanosleep(&(struct timespec){0, 1000 * us}, NULL);
+}
+
+static void count_up(struct shared *x, bool asleep)
+{
+    rt_latch_lock(&x->latch);
+    uint64_t was = x->count;
+    if (asleep) pause_us(50); /* as if it had lost its core */
+    x->count = was + 1;
+    rt_latch_unlock(&x->latch);
+}
+
+static void latch_in_worker(void *arg)
+{
+    count_up(arg, true);
+}
+
+static void latch_main(void *arg)
+{
+    struct shared *x = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        count_up(x, false);
+        if (i % 16 == 0) rt_work("latch", latch_in_worker, x);
+        if (i % 8 == 0) rt_yield();
+    }
+    rt_sem_give(&x->done, 1);
+}
+
+static void latch(struct rt *r)
+{
+    struct shared x;
+    shared_init(&x);
+    spread(r, &x, FIBERS, latch_main);
+    CHECK(rt_sem_take(&x.done, FIBERS, rt_now() + 300 * RT_SEC));
+    CHECK(x.count == FIBERS * (ROUNDS + (ROUNDS + 15) / 16) && x.latch.word == 0);
+    CHECK(rt_latch_try(&x.latch) && !rt_latch_try(&x.latch));
+    rt_latch_unlock(&x.latch);
+}
+
+/* A worker keeps the latch until fibers of every loop wait for it, and the loops still turn. */
+struct kept {
+    struct rt *rt;
+    struct rt_latch latch;
+    struct rt_sem done;
+    int held, wanting, turns[2]; /* atomic */
+    bool stuck;
+};
+
+static bool reached(int *v, int least)
+{
+    int64_t until = rt_now() + 60 * RT_SEC;
+    while (STAT_LOAD(*v) < least && rt_now() < until) pause_us(100);
+    return STAT_LOAD(*v) >= least;
+}
+
+static void keep_main(void *arg)
+{
+    struct kept *k = arg;
+    rt_latch_lock(&k->latch);
+    __atomic_store_n(&k->held, 1, __ATOMIC_RELEASE);
+    k->stuck = !reached(&k->wanting, FIBERS);
+    for (unsigned i = 0; i < rt_loops(k->rt); i++)
+        k->stuck |= !reached(&k->turns[i], STAT_LOAD(k->turns[i]) + 3);
+    __atomic_store_n(&k->held, 0, __ATOMIC_RELEASE);
+    rt_latch_unlock(&k->latch);
+}
+
+static void want_main(void *arg)
+{
+    struct kept *k = arg;
+    while (!STAT_LOAD(k->held)) rt_sleep(RT_MS / 10);
+    __atomic_add_fetch(&k->wanting, 1, __ATOMIC_RELAXED);
+    rt_latch_lock(&k->latch);
+    CHECK(!STAT_LOAD(k->held));
+    rt_latch_unlock(&k->latch);
+    rt_sem_give(&k->done, 1);
+}
+
+static void turn_of_loop(void *arg)
+{
+    struct kept *k = arg;
+    do {
+        __atomic_add_fetch(&k->turns[rt_loop_index(rt_self())], 1, __ATOMIC_RELAXED);
+        rt_sleep(RT_MS / 10);
+    } while (STAT_LOAD(k->wanting) < FIBERS || STAT_LOAD(k->held));
+    rt_sem_give(&k->done, 1);
+}
+
+static void holder(struct rt *r)
+{
+    struct kept k = {.rt = r};
+    rt_sem_init(&k.done, 0);
+    for (unsigned i = 0; i < rt_loops(r); i++) CHECK(rt_spawn(rt_loop_at(r, i), "turn", turn_of_loop, &k));
+    for (unsigned i = 0; i < FIBERS; i++)
+        CHECK(rt_spawn(rt_loop_at(r, i % rt_loops(r)), "want", want_main, &k));
+    rt_work("keep", keep_main, &k);
+    CHECK(!k.stuck);
+    CHECK(rt_sem_take(&k.done, FIBERS + rt_loops(r), rt_now() + 60 * RT_SEC));
+    CHECK(k.latch.word == 0);
+}
+
+static void test_latch(void **state)
+{
+    (void)state;
+    matrix_run(NULL, latch);
+    matrix_run(NULL, holder);
+}
 static void test_mutex(void **state)
 {
     (void)state;
@@ -178,6 +291,7 @@ static void test_semaphore(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_latch),
         cmocka_unit_test(test_mutex),
         cmocka_unit_test(test_condition),
         cmocka_unit_test(test_semaphore),
