@@ -43,11 +43,12 @@ void cells_unlock(struct cells *t)
 
 void blob_places_drop(struct blob_places *p)
 {
-    if (p && --p->users == 0) free(p);
+    if (p && __atomic_sub_fetch(&p->users, 1, __ATOMIC_ACQ_REL) == 0) free(p);
 }
 
 static void cell_free(struct cell *c)
 {
+    if (!c) return;
     blob_places_drop(c->blob.places);
     free(c);
 }
@@ -90,7 +91,7 @@ static void pin(struct cells *t, struct cell *c)
 }
 
 /* Pinned once. */
-static struct cell *insert(struct cells *t, struct str key, uint64_t hash, enum cell_kind kind)
+static struct cell *cell_new(struct str key, uint64_t hash, enum cell_kind kind)
 {
     struct cell *c = calloc(1, sizeof *c + key.n);
     if (!c) return NULL;
@@ -102,8 +103,28 @@ static struct cell *insert(struct cells *t, struct str key, uint64_t hash, enum 
     list_init(&c->lru);
     list_init(&c->waiters);
     list_init(&c->dead);
-    c->chain = *slot_of(t, hash);
-    *slot_of(t, hash) = c;
+    return c;
+}
+
+/* The cell of a key, pinned; *made: it was not there. Lets the lock go to allocate. NULL: no memory. */
+static struct cell *find_or_make(struct cells *t, struct str key, uint64_t hash, enum cell_kind kind,
+                                 bool *made)
+{
+    struct cell *c = lookup(t, key, hash), *fresh = NULL;
+    if (!c) {
+        cells_unlock(t);
+        fresh = cell_new(key, hash, kind);
+        cells_lock(t);
+        c = lookup(t, key, hash); /* another may have been faster */
+    }
+    *made = !c && fresh;
+    if (*made) {
+        fresh->chain = *slot_of(t, hash);
+        return *slot_of(t, hash) = fresh;
+    }
+    free(fresh);
+    if (c) pin(t, c);
+    ASSERT(!c || c->kind == kind);
     return c;
 }
 
@@ -148,19 +169,15 @@ err cells_pin(struct cells *t, struct str key, enum cell_kind kind, struct cell 
 {
     uint64_t hash = XXH3_64bits(key.p, key.n);
     struct park park;
-    bool mine = false, wait = false;
+    bool mine, wait = false;
     cells_lock(t);
-    struct cell *c = lookup(t, key, hash);
-    if (c) {
-        ASSERT(c->kind == kind);
-        pin(t, c);
-        wait = c->loading;
-        if (wait) {
-            park_init(&park);
-            list_append(&c->waiters, &park.link);
-        }
-    } else if ((c = insert(t, key, hash, kind))) {
-        mine = c->loading = true;
+    struct cell *c = find_or_make(t, key, hash, kind, &mine);
+    if (mine) {
+        c->loading = true;
+    } else if (c && c->loading) {
+        wait = true;
+        park_init(&park);
+        list_append(&c->waiters, &park.link);
     }
     cells_unlock(t);
     if (!c) return ERR_NO_MEMORY;
@@ -177,14 +194,11 @@ err cells_pin(struct cells *t, struct str key, enum cell_kind kind, struct cell 
 struct cell *cells_make(struct cells *t, struct str key, enum cell_kind kind)
 {
     uint64_t hash = XXH3_64bits(key.p, key.n);
+    bool made; /* else someone asked for it before it existed */
     cells_lock(t);
-    struct cell *c = lookup(t, key, hash);
-    if (c)
-        pin(t, c); /* someone asked for it before it existed */
-    else
-        c = insert(t, key, hash, kind);
+    struct cell *c = find_or_make(t, key, hash, kind, &made);
     if (c) {
-        ASSERT(!c->present && !c->dead_seq && c->kind == kind);
+        ASSERT(!c->present && !c->dead_seq);
         c->present = c->settled = true;
     }
     cells_unlock(t);
@@ -200,25 +214,24 @@ struct cell *cells_find(struct cells *t, struct str key)
     return c;
 }
 
-/* With the lock held: an unpinned cell goes or waits in the list of idle ones. */
-static void retire(struct cells *t, struct cell *c)
+/* With the lock held: an unpinned cell goes or waits in the list of idle ones. Returns what has gone. */
+static struct cell *retire(struct cells *t, struct cell *c)
 {
-    if (!c->present || c->error) {
-        unlink_cell(t, c);
-        cell_free(c);
-        return;
+    struct cell *gone = c;
+    if (c->present && !c->error) {
+        list_append(&t->idle, &c->lru);
+        if (++t->nidle <= IDLE_MAX) return NULL;
+        gone = CONTAINER(list_pop(&t->idle), struct cell, lru);
+        t->nidle--;
     }
-    list_append(&t->idle, &c->lru);
-    if (++t->nidle <= IDLE_MAX) return;
-    struct cell *oldest = CONTAINER(list_pop(&t->idle), struct cell, lru);
-    t->nidle--;
-    unlink_cell(t, oldest);
-    cell_free(oldest);
+    unlink_cell(t, gone);
+    return gone;
 }
 
 void cells_unpin(struct cells *t, struct cell *c)
 {
     struct blob_places *freed = NULL;
+    struct cell *gone = NULL;
     cells_lock(t);
     ASSERT(c->pins > 0);
     if (--c->pins == 0) {
@@ -227,14 +240,12 @@ void cells_unpin(struct cells *t, struct cell *c)
             freed = c->blob.places;
             c->blob.places = NULL;
         }
-        retire(t, c);
+        gone = retire(t, c);
     }
     cells_unlock(t);
-    if (!freed) return;
-    t->free_places(t->arg, freed);
-    cells_lock(t);
+    cell_free(gone);
+    if (freed) t->free_places(t->arg, freed);
     blob_places_drop(freed);
-    cells_unlock(t);
 }
 
 void cells_note_dead(struct cells *t, struct cell *c, uint64_t seq)

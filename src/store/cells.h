@@ -22,8 +22,8 @@ enum blob_where {
     BLOB_EXTENTS,
     BLOB_LOST /* its bytes were found damaged while they were moved */
 };
-struct blob_places { /* shared by cell and readers; counted under the lock of cells */
-    unsigned users;
+struct blob_places { /* shared by cell and readers, who take their use under the lock of cells */
+    unsigned users;  /* atomic */
     size_t n;
     struct extent_place v[];
 };
@@ -79,6 +79,8 @@ struct cells;
 struct cells *cells_new(struct view *v, void (*free_places)(void *arg, const struct blob_places *p),
                         void *arg);
 void cells_free(struct cells *t);
+/* Held for a few instructions, never over an allocation that can be had before; no loop sleeps on it
+ * (rt_latch). */
 void cells_lock(struct cells *t);
 void cells_unlock(struct cells *t);
 
@@ -97,7 +99,7 @@ void cells_note_dead(struct cells *t, struct cell *c, uint64_t seq);
 void cells_revive(struct cell *c);
 /* With the lock held: calls fn for each dead blob whose extents still wait for readers. */
 void cells_each_dead(struct cells *t, void (*fn)(void *arg, const struct cell *c), void *arg);
-/* With the lock held: drop one use of shared places. */
+/* Drops one use of shared places. */
 void blob_places_drop(struct blob_places *p);
 
 #endif

@@ -280,7 +280,7 @@ static err locate(struct engine_reader *r)
         struct blob_entry b = r->cell->blob;
         if (b.where == BLOB_EXTENTS) {
             r->places = b.places;
-            r->places->users++;
+            __atomic_add_fetch(&r->places->users, 1, __ATOMIC_RELAXED);
         }
         cells_unlock(r->e->cells);
         if (b.where == BLOB_EXTENTS) return ERR_OK;
@@ -403,8 +403,8 @@ static void close_reader(struct blob_reader *br)
     free(r->buf);
     struct engine *e = r->e;
     struct cell *cell = r->cell;
-    cells_lock(e->cells);
     blob_places_drop(r->places);
+    cells_lock(e->cells);
     bool keep = e->nspare_readers < SPARE_READERS;
     if (keep) {
         list_push(&e->spare_readers, &r->link);

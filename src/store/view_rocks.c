@@ -120,6 +120,8 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_info_log_level(v->options, 3); /* errors */
     rocksdb_options_set_keep_log_file_num(v->options, 2);
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
+    rocksdb_options_set_avoid_unnecessary_blocking_io(v->options,
+                                                      1); /* a get gives back no buffer, removes no file */
     view_rocks_resumable(v->options, met_full_disk, v);
     set_table_options(v, o->cache);
     v->write_now = rocksdb_writeoptions_create();
@@ -156,9 +158,10 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
     struct view *v = calloc(1, sizeof *v);
     if (!v) return ERR_NO_MEMORY;
     set_options(v, o);
+    /* The threads that compact keep their share of the cores: what holds a lock that loops take, of RocksDB
+     * or of the allocator, must not wait behind everything else that runs. */
     rocksdb_env_t *env = rocksdb_create_default_env();
     rocksdb_env_lower_thread_pool_io_priority(env);
-    rocksdb_env_lower_thread_pool_cpu_priority(env);
     rocksdb_env_destroy(env);
     char *msg = NULL;
     /* RocksDB's files are readable by all, so its folder is not; like them it stands outside the table of
@@ -484,12 +487,24 @@ err view_flush(struct view *v)
     return e;
 }
 
+struct size_job {
+    struct view *v;
+    uint64_t files, memory;
+};
+
+/* Locks the list of versions, and may look into files. */
+static void sizes(void *arg)
+{
+    struct size_job *j = arg;
+    rocksdb_property_int(j->v->db, "rocksdb.estimate-live-data-size", &j->files);
+    rocksdb_property_int(j->v->db, "rocksdb.cur-size-all-mem-tables", &j->memory);
+}
+
 uint64_t view_bytes(struct view *v)
 {
-    uint64_t sst = 0, memory = 0;
-    rocksdb_property_int(v->db, "rocksdb.estimate-live-data-size", &sst);
-    rocksdb_property_int(v->db, "rocksdb.cur-size-all-mem-tables", &memory);
-    return sst + memory;
+    struct size_job j = {.v = v};
+    rt_work("index-size", sizes, &j);
+    return j.files + j.memory;
 }
 
 void view_get_stats(struct view *v, struct view_stats *out)

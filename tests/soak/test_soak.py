@@ -62,7 +62,7 @@ def one_round(server, books, number):
 
 
 CALLS = re.compile(  # of the C library, in which a thread waits for another one or for a device
-    r"pthread_\w+|sem_\w+|malloc|calloc|realloc|free|v?f?open\w*|__open\w*|(__)?close|unlink\w*|rename\w*|f(data)?sync|sync_\w+|ftruncate\w*|"
+    r"pthread_\w+|sem_\w+|(__)?lll_lock_wait\w*|syscall|malloc|calloc|realloc|free|v?f?open\w*|__open\w*|(__)?close|unlink\w*|rename\w*|f(data)?sync|sync_\w+|ftruncate\w*|"
     r"truncate\w*|fallocate\w*|posix_f\w+|write\w*|pwrite\w*|read|readv|pread|pread64|preadv\w*|mmap\w*|munmap|mprotect|madvise|f?stat\w*|"
     r"getdents\w*|opendir|readdir\w*|mkdir\w*|poll|select|nanosleep|clock_nanosleep|usleep|sleep|getaddrinfo")
 COPIES = re.compile(r"recv\w*|send\w*|preadv2|preadv64v2")  # of sockets without blocking, of the page cache
