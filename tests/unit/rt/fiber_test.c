@@ -266,19 +266,28 @@ static void noted(void *arg)
     rt_sem_give(s + 1, 1);
 }
 
+static bool noted_waits(struct rt *r, struct buf *b)
+{
+    buf_clear(b);
+    rt_dump(r, b);
+    return str_find(buf_view(b),
+                    STR("loop=1 fiber=noted state=waiting for=\"semaphore\" note=\"holding the note\""),
+                    &(size_t){0});
+}
+
 static void dump(struct rt *r)
 {
     struct rt_sem s[2];
     struct buf b;
+    int64_t until = rt_now() + 60 * RT_SEC;
     rt_sem_init(&s[0], 0);
     rt_sem_init(&s[1], 0);
     CHECK(rt_spawn(rt_loop_at(r, 1), "noted", noted, s));
-    rt_sleep(5 * RT_MS);
     buf_init(&b, 0);
-    rt_dump(r, &b);
-    CHECK(str_find(buf_view(&b),
-                   STR("loop=1 fiber=noted state=waiting for=\"semaphore\" note=\"holding the note\""),
-                   &(size_t){0}));
+    while (!noted_waits(r, &b)) {
+        CHECK(rt_now() < until);
+        rt_sleep(RT_MS);
+    }
     CHECK(str_find(buf_view(&b), STR("loop=0 fiber=test state="), &(size_t){0}));
     buf_free(&b);
     rt_sem_give(&s[0], 1);
