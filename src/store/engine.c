@@ -196,7 +196,10 @@ static void wait_for_background(struct engine *e)
         list_append(&e->close_waiters, &p.link);
     }
     rt_latch_unlock(&e->q_lock);
-    if (wait) park_wait(&p);
+    if (!wait) return;
+    park_wait(&p);
+    rt_latch_lock(&e->q_lock); /* who woke us has let go, too: the engine's memory goes next */
+    rt_latch_unlock(&e->q_lock);
 }
 
 static void close_files(void *arg)

@@ -3,7 +3,8 @@
  * next opening.
  *
  * A value is the 8-byte little-endian sequence of the commit that put it, then the bytes. Reads try memory
- * first and go to a worker for the disk, so no loop waits. Any thread.
+ * first and go to a worker for the disk; all else runs on workers, too, so no loop waits, but for the locks
+ * of RocksDB that a read from memory takes. Any thread.
  */
 #ifndef STORE_VIEW_H
 #define STORE_VIEW_H
@@ -43,7 +44,7 @@ void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct s
 void view_batch_del(struct view_batch *b, struct str key);
 unsigned view_batch_count(const struct view_batch *b);
 void view_batch_clear(struct view_batch *b);
-/* Applies and clears the batch. A stall is waited for on a worker and counted. After an I/O error RocksDB is
+/* Applies and clears the batch. A stall is waited for and counted. After an I/O error RocksDB is
  * resumed and asked again, for some seconds at most. ERR_NO_SPACE leaves the batch as it was, to be written
  * again after view_resume. */
 err view_write(struct view *v, struct view_batch *b);

@@ -48,10 +48,17 @@ static bool running(struct purge *p, bool close)
     return r;
 }
 
+/* Returns when the compaction has ended. */
+static void stop_compacting(void *arg)
+{
+    struct purge *p = arg;
+    rocksdb_disable_manual_compaction(p->db);
+}
+
 void purge_stop(struct purge *p)
 {
     if (!p) return;
-    if (running(p, true)) rocksdb_disable_manual_compaction(p->db);
+    if (running(p, true)) rt_work("index-stop", stop_compacting, p);
     while (rt_fiber_self() && running(p, true)) rt_sleep(RT_MS);
 }
 

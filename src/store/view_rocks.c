@@ -15,7 +15,6 @@
 
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BLOCK_BYTES    4096u /* a look-up in a large index reads, verifies and unpacks one */
-#define BATCH_INLINE   1024u /* larger batches are applied on a worker */
 /* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s …, 6 s
  * in all. RocksDB also resumes by itself, once a second, and refuses to be asked meanwhile; so do others that
  * mend. */
@@ -414,26 +413,24 @@ struct write_job {
     char *msg;
 };
 
-static void write_and_wait(void *arg)
+/* Not on a loop, though it seldom takes long: it waits for the flush that another thread begins, and may
+ * begin one itself. */
+static void write_job(void *arg)
 {
     struct write_job *j = arg;
-    rocksdb_write(j->v->db, j->v->write_wait, j->b->b, &j->msg);
+    struct view *v = j->v;
+    rocksdb_write(v->db, v->write_now, j->b->b, &j->msg);
+    if (!incomplete(&j->msg)) return;
+    uint64_t from = sys->mono_ns();
+    atomic_fetch_add(&v->stalls, 1);
+    rocksdb_write(v->db, v->write_wait, j->b->b, &j->msg);
+    atomic_fetch_add(&v->stall_ns, sys->mono_ns() - from);
 }
 
 static err write_once(struct view *v, struct view_batch *b)
 {
     struct write_job j = {.v = v, .b = b};
-    if (view_batch_count(b) <= BATCH_INLINE) {
-        rocksdb_write(v->db, v->write_now, b->b, &j.msg);
-        if (incomplete(&j.msg)) {
-            uint64_t from = sys->mono_ns();
-            atomic_fetch_add(&v->stalls, 1);
-            rt_work("index-stall", write_and_wait, &j);
-            atomic_fetch_add(&v->stall_ns, sys->mono_ns() - from);
-        }
-    } else {
-        rt_work("index-write", write_and_wait, &j);
-    }
+    rt_work("index-write", write_job, &j);
     return take_error(v, j.msg, "write");
 }
 
