@@ -222,14 +222,25 @@ static bool closing(struct engine *e)
     return c;
 }
 
+/* With q_lock held. */
+static void take_log_waiters(struct engine *e, struct list *taken)
+{
+    list_init(taken);
+    for (struct list *w; (w = list_pop(&e->log_waiters));) list_append(taken, w);
+}
+
+static void wake(struct list *taken)
+{
+    for (struct list *w; (w = list_pop(taken));) park_wake(CONTAINER(w, struct park, link));
+}
+
 static void wake_log_waiters(struct engine *e)
 {
     struct list taken;
-    list_init(&taken);
     rt_latch_lock(&e->q_lock);
-    for (struct list *w; (w = list_pop(&e->log_waiters));) list_append(&taken, w);
+    take_log_waiters(e, &taken);
     rt_latch_unlock(&e->q_lock);
-    for (struct list *w; (w = list_pop(&taken));) park_wake(CONTAINER(w, struct park, link));
+    wake(&taken);
 }
 
 static err consider_snapshot(struct engine *e)
@@ -270,14 +281,14 @@ static void run(void *arg)
     if (r && r != ERR_NO_SPACE)
         LOG_WARN("the log could not be collected and is tried again later", LF_Z("error", err_name(r)));
     if (r == ERR_NO_SPACE) space_note_full(e);
+    struct list taken;
     rt_latch_lock(&e->q_lock);
     e->collecting = false;
     e->collect_after = r ? (int64_t)sys->mono_ns() + RETRY_NS : 0;
-    rt_latch_unlock(&e->q_lock);
-    wake_log_waiters(e);
-    rt_latch_lock(&e->q_lock);
+    take_log_waiters(e, &taken);
     engine_background_ended(e);
-    rt_latch_unlock(&e->q_lock);
+    rt_latch_unlock(&e->q_lock); /* a close may go on: the engine is not touched any more */
+    wake(&taken);
 }
 
 void collect_consider(struct engine *e)
