@@ -7,6 +7,10 @@
 
 #define BUCKETS  8192u
 #define IDLE_MAX 8192u /* cells that stay although nobody pins them */
+/* Memory of cells that is kept for the next ones: the allocator has locks of its own, and who frees a cell is
+ * seldom who made it. */
+#define SPARE_MAX 1024u
+#define SPARE_KEY 64u
 
 struct cells {
     struct rt_latch lock;
@@ -14,7 +18,8 @@ struct cells {
     void (*free_places)(void *arg, const struct blob_places *p);
     void *arg;
     struct list idle, dead;
-    size_t nidle;
+    size_t nidle, nspare;
+    struct cell *spare; /* with room for SPARE_KEY bytes */
     struct cell *buckets[BUCKETS];
 };
 
@@ -46,21 +51,19 @@ void blob_places_drop(struct blob_places *p)
     if (p && __atomic_sub_fetch(&p->users, 1, __ATOMIC_ACQ_REL) == 0) free(p);
 }
 
-static void cell_free(struct cell *c)
-{
-    if (!c) return;
-    blob_places_drop(c->blob.places);
-    free(c);
-}
-
 void cells_free(struct cells *t)
 {
     if (!t) return;
     for (unsigned i = 0; i < BUCKETS; i++)
         for (struct cell *c = t->buckets[i], *next; c; c = next) {
             next = c->chain;
-            cell_free(c);
+            blob_places_drop(c->blob.places);
+            free(c);
         }
+    for (struct cell *c = t->spare, *next; c; c = next) {
+        next = c->chain;
+        free(c);
+    }
     free(t);
 }
 
@@ -91,10 +94,9 @@ static void pin(struct cells *t, struct cell *c)
 }
 
 /* Pinned once. */
-static struct cell *cell_new(struct str key, uint64_t hash, enum cell_kind kind)
+static void cell_init(struct cell *c, struct str key, uint64_t hash, enum cell_kind kind)
 {
-    struct cell *c = calloc(1, sizeof *c + key.n);
-    if (!c) return NULL;
+    *c = (struct cell){0};
     memcpy(c->key, key.p, key.n);
     c->key_len = key.n;
     c->hash = hash;
@@ -103,22 +105,40 @@ static struct cell *cell_new(struct str key, uint64_t hash, enum cell_kind kind)
     list_init(&c->lru);
     list_init(&c->waiters);
     list_init(&c->dead);
+}
+
+static struct cell *take_spare(struct cells *t, struct str key)
+{
+    struct cell *c = key.n <= SPARE_KEY ? t->spare : NULL;
+    if (!c) return NULL;
+    t->spare = c->chain;
+    t->nspare--;
     return c;
+}
+
+static bool keep_spare(struct cells *t, struct cell *c)
+{
+    if (c->key_len > SPARE_KEY || t->nspare >= SPARE_MAX) return false;
+    c->chain = t->spare;
+    t->spare = c;
+    t->nspare++;
+    return true;
 }
 
 /* The cell of a key, pinned; *made: it was not there. Lets the lock go to allocate. NULL: no memory. */
 static struct cell *find_or_make(struct cells *t, struct str key, uint64_t hash, enum cell_kind kind,
                                  bool *made)
 {
-    struct cell *c = lookup(t, key, hash), *fresh = NULL;
-    if (!c) {
+    struct cell *c = lookup(t, key, hash), *fresh = c ? NULL : take_spare(t, key);
+    if (!c && !fresh) {
         cells_unlock(t);
-        fresh = cell_new(key, hash, kind);
+        fresh = malloc(sizeof *fresh + (key.n > SPARE_KEY ? key.n : SPARE_KEY));
         cells_lock(t);
         c = lookup(t, key, hash); /* another may have been faster */
     }
     *made = !c && fresh;
     if (*made) {
+        cell_init(fresh, key, hash, kind);
         fresh->chain = *slot_of(t, hash);
         return *slot_of(t, hash) = fresh;
     }
@@ -230,7 +250,7 @@ static struct cell *retire(struct cells *t, struct cell *c)
 
 void cells_unpin(struct cells *t, struct cell *c)
 {
-    struct blob_places *freed = NULL;
+    struct blob_places *freed = NULL, *places = NULL;
     struct cell *gone = NULL;
     cells_lock(t);
     ASSERT(c->pins > 0);
@@ -241,9 +261,12 @@ void cells_unpin(struct cells *t, struct cell *c)
             c->blob.places = NULL;
         }
         gone = retire(t, c);
+        if (gone) places = gone->blob.places;
+        if (gone && keep_spare(t, gone)) gone = NULL;
     }
     cells_unlock(t);
-    cell_free(gone);
+    free(gone);
+    blob_places_drop(places);
     if (freed) t->free_places(t->arg, freed);
     blob_places_drop(freed);
 }
