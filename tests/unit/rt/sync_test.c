@@ -146,16 +146,15 @@ static void fairness(struct rt *r)
     struct rt_sem s;
     order = 0;
     rt_sem_init(&s, 2);
-    struct turn t[3] = {{&s, 5, rt_now() + 5 * RT_MS, false, 0},
+    struct turn t[3] = {{&s, 5, rt_now() + RT_SEC / 2, false, 0},
                         {&s, 1, RT_FOREVER, false, 0},
                         {&s, 1, RT_FOREVER, false, 0}};
     for (int i = 0; i < 3; i++) {
         CHECK(rt_spawn(rt_self(), "turn", turn_main, &t[i]));
         rt_yield();
     }
-    rt_sleep(RT_MS);
     CHECK(order == 0); /* two are free, but the first in the queue wants five */
-    rt_sleep(10 * RT_MS);
+    for (int64_t until = rt_now() + 60 * RT_SEC; order < 3 && rt_now() < until;) rt_sleep(RT_MS);
     CHECK(!t[0].got && t[1].got && t[2].got && order == 3 && s.count == 0);
     CHECK(t[1].order < t[2].order);
 }
