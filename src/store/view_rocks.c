@@ -119,8 +119,8 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_info_log_level(v->options, 3); /* errors */
     rocksdb_options_set_keep_log_file_num(v->options, 2);
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
-    rocksdb_options_set_avoid_unnecessary_blocking_io(v->options,
-                                                      1); /* a get gives back no buffer, removes no file */
+    /* A get gives back no buffer and removes no file. */
+    rocksdb_options_set_avoid_unnecessary_blocking_io(v->options, 1);
     view_rocks_resumable(v->options, met_full_disk, v);
     set_table_options(v, o->cache);
     v->write_now = rocksdb_writeoptions_create();
