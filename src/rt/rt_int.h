@@ -173,7 +173,9 @@ struct rt_loop {
     uint64_t trace_beat;
     int64_t trace_at, trace_queued; /* when; how long the thread had waited for a core until then */
     int64_t trace_ran;              /* … and had one */
+    int64_t trace_slept;            /* how often it slept in this iteration */
     int64_t turn_ran;               /* how long it had one when this iteration began */
+    int64_t turn_slept;             /* how often it had slept by then */
     struct late {                   /* an iteration that computed for long (watchdog_close) */
         timer_t timer;
         bool armed;

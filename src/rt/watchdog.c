@@ -8,7 +8,8 @@
  *
  * The thread looks a few times in `limit`, and is itself late on a busy machine. With a limit below CLOSE a
  * loop therefore also measures what each iteration computed, so that none over the limit is missed, and has a
- * timer on its own computing that takes the stack. That costs three system calls an iteration: it is for
+ * timer on its own computing that takes the stack, and counts how often it sleeps ("sleeps": 0 in a report
+ * tells that nothing was waited for; -1: not counted). That costs four system calls an iteration: it is for
  * tests.
  */
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include <execinfo.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +64,14 @@ static int64_t real_now(void)
     return now_on(CLOCK_MONOTONIC);
 }
 
+/* How often this thread gave up its core to wait for something, ever: a lock, a device, a page. When it lost
+ * the core, or the host took that away, it did not. */
+static int64_t sleeps(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nvcsw : 0;
+}
+
 /* The second of the numbers in a file like /proc/thread-self/schedstat: how long the thread was ready to run
  * and had no core, ever, in ns. 0 where the kernel does not say. Also in a signal handler. */
 static int64_t queued_in(const char *path)
@@ -82,6 +92,7 @@ static void take_trace(struct rt_loop *l)
     l->trace_at = real_now(); /* first: waits from here on only make the rest smaller */
     l->trace_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
     l->trace_queued = queued_in("/proc/thread-self/schedstat");
+    l->trace_slept = sleeps() - l->turn_slept;
     l->trace_beat = STAT_GET(l->beat);
     l->trace_n = backtrace(l->trace, TRACE_DEPTH);
     l->trace_fiber = l->current ? l->current->name : NULL;
@@ -162,12 +173,15 @@ static void stack_of(void *const *trace, int n, struct buf *out)
 static void report(struct rt_loop *l, uint64_t turn, int64_t ns, int64_t computed, bool traced)
 {
     struct buf stack;
+    int64_t slept = !watchdog_close(l->rt) ? -1
+                    : traced               ? l->trace_slept
+                                           : 1; /* it sleeps, if it is silent */
     const char *fiber = traced ? l->trace_fiber : __atomic_load_n(&l->current_name, __ATOMIC_RELAXED);
     SHARED_ADD(l->rt->blocked, 1);
     stack_of(l->trace, traced ? l->trace_n : 0, &stack);
     LOG_WARN("loop blocked", LF_U("loop", l->index), LF_U("turn", turn),
              LF_Z("fiber", fiber ? fiber : "none"), LF_I("ms", ns / RT_MS),
-             LF_I("computing-ms", computed / RT_MS), LF_S("stack", buf_view(&stack)));
+             LF_I("computing-ms", computed / RT_MS), LF_I("sleeps", slept), LF_S("stack", buf_view(&stack)));
     buf_free(&stack);
 }
 
@@ -222,6 +236,7 @@ void watchdog_turn_begins(struct rt_loop *l)
 {
     arm(l);
     l->turn_ran = now_on(CLOCK_THREAD_CPUTIME_ID);
+    l->turn_slept = sleeps();
 }
 
 /* Names are looked up by the thread: here it would make the turn longer. */

@@ -75,7 +75,7 @@ def cause(report):
     innermost = named[0] if named else ""
     if report["computing-ms"] >= LIMIT_MS:
         return MACHINE if COPIES.fullmatch(innermost) or report["stack"] == "not taken" else OURS
-    if not CALLS.fullmatch(innermost) and report["stack"] != "not taken":
+    if report["sleeps"] == 0 or (not CALLS.fullmatch(innermost) and report["stack"] != "not taken"):
         return MACHINE
     return INDEX if any("rocksdb" in f for f in named[1:3]) else OURS
 
@@ -102,7 +102,7 @@ class Reports:
             if computed or (r["msg"] == "loop blocked" and r["computing-ms"] < LIMIT_MS):
                 why = cause(r)
                 self.found[why, "computing" if computed else "blocked", place(r)].append((r["computing-ms"] if computed else r["ms"], number))
-                print(f"round {number}: {why}: {r['ms']} ms, {r['computing-ms']} of them computing: {r['fiber']}: {r['stack'][:700]}")
+                print(f"round {number}: {why}: {r['ms']} ms, {r['computing-ms']} of them computing, {r.get('sleeps', 0)} sleeps: {r['fiber']}: {r['stack'][:700]}")
 
     def table(self):
         for (why, kind, where), times in sorted(self.found.items(), key=lambda p: (p[0][0], -len(p[1]))):

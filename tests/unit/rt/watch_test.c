@@ -40,6 +40,7 @@ __attribute__((noinline)) void spin_for_long(int64_t ns)
 struct spin {
     struct rt *rt;
     uint64_t before;
+    off_t from; /* in the log */
     struct rt_sem done;
 };
 
@@ -64,10 +65,19 @@ static bool log_says(off_t from, const char *what)
     return n > 0 && str_find(str_of(text, (size_t)n), str_c(what), &(size_t){0});
 }
 
+/* As the spinner, asleep. */
+static void sleeper(void *arg)
+{
+    struct spin *s = arg;
+    for (int i = 0; i < 1000 && !log_says(s->from, "\"fiber\":\"sleeper\""); i++)
+        nanosleep(&(struct timespec){0, 4 * LIMIT}, NULL);
+    rt_sem_give(&s->done, 1);
+}
+
 static void blocked(struct rt *r)
 {
     off_t from = lseek(log_fd, 0, SEEK_END);
-    struct spin s = {.rt = r};
+    struct spin s = {.rt = r, .from = from};
     struct rt_stats st = {0};
     rt_sem_init(&s.done, 0);
     /* Idle loops are not blocked: of many spells of idling one, at least, passes without a report. The
@@ -89,6 +99,8 @@ static void blocked(struct rt *r)
     for (int i = 0; i < 6000 && !(log_says(from, "loop goes on") && log_says(from, "loop computed for long"));
          i++)
         rt_sleep(10 * RT_MS);
+    CHECK(rt_spawn(rt_loop_at(r, 1), "sleeper", sleeper, &s));
+    CHECK(rt_sem_take(&s.done, 1, rt_now() + 300 * RT_SEC));
 }
 
 static void test_watchdog(void **state)
@@ -109,6 +121,10 @@ static void test_watchdog(void **state)
     assert_true(str_find(text, STR("\"fiber\":\"spinner\""), &(size_t){0}));
     assert_true(str_find(text, STR("loop goes on"), &(size_t){0}));
     size_t at;
+    assert_true(str_find(text, STR("\"fiber\":\"sleeper\""), &at));
+    struct str asleep = str_slice(text, at, text.n);
+    assert_true(str_find(asleep, STR("\"sleeps\":"), &at));
+    assert_true(asleep.p[at + strlen("\"sleeps\":")] > '0'); /* neither 0 nor -1 */
     assert_true(str_find(text, STR("loop computed for long"), &at));
 #ifndef TSAN
     assert_true(str_find(text, STR("spin_for_long+0x"), &(size_t){0}));
