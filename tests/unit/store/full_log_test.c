@@ -11,7 +11,8 @@ enum fault {
     NO_HEAD,   /* all but the first block */
     ALL_OF_IT, /* everything: what fails is the flush */
     FAULTS,
-    STUCK = FAULTS /* everything, and it cannot be written over */
+    STUCK = FAULTS, /* everything, and it cannot be written over */
+    SMALL           /* nothing, of small records alone */
 };
 static _Atomic int fault;
 static _Atomic unsigned one_of; /* of so many writes of records one fails */
@@ -43,6 +44,7 @@ static ssize_t faulty_pwritev(int fd, const struct iovec *v, int n, uint64_t off
 {
     int how = atomic_load(&fault);
     bool record = n == 1 && is_log(fd) && (is_record(v) || how == STUCK);
+    if (how == SMALL && v->iov_len > 2 * LOG_ALIGN) record = false;
     if (how == DONE || !record || (atomic_fetch_add(&turns, 1) + 1) % atomic_load(&one_of) != 0)
         return sys_real.pwritev(fd, v, n, off, flags);
     atomic_fetch_add(&failed, 1);
@@ -360,6 +362,125 @@ static void test_stuck(void **state)
     free(c);
 }
 
+/* ---- below the object layer ---- */
+
+static struct str key_of(char out[16], unsigned i)
+{
+    put_be64(out, 1);
+    put_be32(out + 8, i);
+    return str_of(out, 12);
+}
+
+/* What a commit published that was withdrawn may be published by another one. */
+static void test_published_again(void **state)
+{
+    (void)state;
+    char key[16];
+    for (unsigned big = 0; big < 2; big++) {
+        struct store s;
+        struct blob_writer *w;
+        size_t n = big ? 300000 : 5;
+        engine_dir_make_fast();
+        engine_dir_open(&s, NULL);
+        struct arena *a = arena_new(0);
+        assert_int_equal(blob_create(s.blobs, (int64_t)n, &w), ERR_OK);
+        assert_int_equal(blob_write(w, shop_bytes(a, 1, n).p, n), ERR_OK);
+        assert_int_equal(blob_seal(w, STR("")), ERR_OK);
+        uint64_t id = w->id;
+        for (unsigned again = 0; again < 3; again++) {
+            struct idx_txn *t = idx_txn_new(a, 1, idx_now(s.idx));
+            atomic_store(&engine_of(&s)->space_checked_ns, 0);
+            idx_txn_check(t, key_of(key, 0));
+            idx_txn_put(t, key_of(key, 0), STR("v"));
+            idx_txn_publish(t, w);
+            fail_writes(again < 2 ? ALL_OF_IT : DONE, 1);
+            assert_int_equal(idx_commit(s.idx, t, NULL), again < 2 ? ERR_NO_SPACE : ERR_OK);
+        }
+        struct blob_reader *r;
+        struct str v;
+        assert_int_equal(blob_open(s.blobs, id, &r), ERR_OK);
+        assert_int_equal(blob_view(r, 0, 5, &v), ERR_OK);
+        assert_memory_equal(v.p, shop_bytes(a, 1, n).p, 5);
+        blob_close(r);
+        arena_free(a);
+        engine_close(&s);
+        engine_dir_remove();
+    }
+}
+
+#define ROUNDS    (30u / FEWER)
+#define MANY_KEYS 3000u /* the index takes them on a worker, while the next record is on its way */
+
+struct pair {
+    struct store s;
+    _Atomic uint64_t added;
+    _Atomic bool over;
+};
+
+static void add_one(struct pair *p, unsigned keys)
+{
+    struct arena *a = arena_new((size_t)64 << 20);
+    char key[16];
+    int64_t one = 1;
+    struct idx_txn *t = idx_txn_new(a, 1, idx_now(p->s.idx));
+    atomic_store(&engine_of(&p->s)->space_checked_ns, 0);
+    for (unsigned i = 1; i <= keys; i++) idx_txn_put(t, key_of(key, i), STR("v"));
+    idx_txn_add(t, key_of(key, 0), &one, 1);
+    err e = idx_commit(p->s.idx, t, NULL);
+    ASSERT(e == ERR_OK || e == ERR_NO_SPACE);
+    if (!e) atomic_fetch_add(&p->added, 1);
+    arena_free(a);
+}
+
+/* One adds and is durable; the other adds behind it, and its record finds no space (but in one batch they
+ * are both there). */
+static void pair_work(void *arg, unsigned i)
+{
+    struct pair *p = arg;
+    struct log *l = engine_of(&p->s)->log;
+    for (unsigned round = 0; i == 0 && round < ROUNDS; round++) {
+        add_one(p, MANY_KEYS);
+        rt_sleep(RT_MS);
+    }
+    if (i == 0) atomic_store(&p->over, true);
+    while (i == 1 && !atomic_load(&p->over)) {
+        struct log_stats st;
+        log_get_stats(l, &st);
+        uint64_t flushes = st.flushes;
+        while (st.flushes == flushes && !atomic_load(&p->over)) {
+            rt_yield();
+            log_get_stats(l, &st);
+        }
+        add_one(p, 0);
+    }
+}
+
+static void pair_end(void *arg)
+{
+    struct pair *p = arg;
+    fail_writes(DONE, 1);
+    engine_close(&p->s);
+}
+
+static void test_behind_a_batch_on_its_way(void **state)
+{
+    (void)state;
+    struct pair p = {.over = false};
+    char key[16];
+    struct str v;
+    engine_dir_make_fast();
+    engine_dir_open(&p.s, NULL);
+    fail_writes(SMALL, 1);
+    engine_parallel_then(2, pair_work, pair_end, &p);
+    engine_dir_open(&p.s, NULL);
+    struct arena *a = arena_new(0);
+    assert_int_equal(idx_get(p.s.idx, a, key_of(key, 0), &v, NULL), ERR_OK);
+    assert_int_equal(get_le64(v.p), atomic_load(&p.added));
+    arena_free(a);
+    engine_close(&p.s);
+    engine_dir_remove();
+}
+
 int main(int argc, char **argv)
 {
     uint64_t number;
@@ -369,10 +490,9 @@ int main(int argc, char **argv)
     if (is_role(argc, argv, "refused", &number)) return refused_then_dead((enum fault)number);
     sys = &faulty;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goes_on),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_crowd),
-        cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_goes_on),         cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_crowd),           cmocka_unit_test(test_stuck),
+        cmocka_unit_test(test_published_again), cmocka_unit_test(test_behind_a_batch_on_its_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
