@@ -1,5 +1,15 @@
-/* view_resume: what RocksDB's C binding lacks so that it writes again after a background flush or compaction
- * has failed: on a full disk, or by an I/O error that may not come again. */
+/* view_resume: what RocksDB's C binding lacks so that the index outlives an error of its background work (a
+ * flush, a compaction, the manifest) that does not come again, and what RocksDB 7.8 gets wrong about it:
+ *
+ * - Once it was resumed, its flush says that all is well without having waited. So what is on disk is known
+ * here from what it tells of each flush that has ended, never from that answer.
+ * - A flush that was scheduled and finds an error which another job has met is forgotten, and then Resume()
+ * waits for it for ever. Flushes run one at a time, so that other job is a compaction: its errors stop
+ * nothing, RocksDB compacts again by itself, and only when that fails again and again it is told of the
+ * error. Resume() begins when no background work is left that could fail, and there is one at a time, whoever
+ * asks. Should it not come back all the same, those who asked do.
+ *
+ * Any thread; the calls that wait belong on a worker. */
 #ifndef STORE_VIEW_RESUME_H
 #define STORE_VIEW_RESUME_H
 
@@ -10,13 +20,25 @@ extern "C" {
 #endif
 struct rocksdb_t;
 struct rocksdb_options_t;
-/* Databases opened with these options can be resumed after an I/O error, too; by itself RocksDB would have
- * them opened anew, without what was in memory. Sound, for what failed is never flushed again: resuming
- * writes new files from what memory still holds. full is called on any thread when a flush has met a full
- * disk, before a write is refused for it. */
-void view_rocks_resumable(struct rocksdb_options_t *o, void (*full)(void *arg), void *arg);
-/* On a worker: it flushes. false: it cannot yet; why says so in RocksDB's words. */
-bool view_rocks_resume(struct rocksdb_t *db, char why[256]);
+struct view_watch;
+/* Before the database is opened with these options. failed is told, by any thread, of errors that stop
+ * nothing; full of want of space that does. By itself RocksDB would have the database opened anew after an
+ * I/O error, without what was in memory. To resume is sound, for what failed is never flushed again: new
+ * files are written from what memory still holds. */
+struct view_watch *view_watch_new(struct rocksdb_options_t *o, void (*failed)(void *arg, const char *message),
+                                  void (*full)(void *arg), void *arg);
+/* Right after it was opened. */
+void view_watch_open(struct view_watch *w, struct rocksdb_t *db);
+/* Ends background work, and whoever waits here; the database is to be closed next. */
+void view_watch_stop(struct view_watch *w);
+void view_watch_free(struct view_watch *w); /* after the database */
+
+/* Everything written before the call is on disk when it returns NULL; else what RocksDB says, for
+ * rocksdb_free. */
+char *view_rocks_flush(struct view_watch *w);
+/* All who ask meanwhile share one attempt and its answer; for a minute at most. false: it cannot write yet;
+ * why says so in RocksDB's words. */
+bool view_rocks_resume(struct view_watch *w, char why[256]);
 #ifdef __cplusplus
 }
 #endif

@@ -16,8 +16,7 @@
 #define MEMTABLE_BYTES ((size_t)16 << 20)
 #define BLOCK_BYTES    4096u /* a look-up in a large index reads, verifies and unpacks one */
 /* After an I/O error: so many times all over, and each time so many times resumed, after 0.1 s, 0.2 s …, 6 s
- * in all. RocksDB also resumes by itself, once a second, and refuses to be asked meanwhile; so do others that
- * mend. */
+ * in all. */
 #define MEND_TRIES   3u
 #define RESUME_TRIES 6u
 #define RESUME_NS    ((uint64_t)100000000)
@@ -27,6 +26,7 @@ struct view {
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write_now, *write_wait;
+    struct view_watch *watch;
     struct purge *purge; /* NULL: what was deleted stays for RocksDB to find */
     _Atomic uint64_t stalls, stall_ns, errors;
     atomic_bool stuck;
@@ -91,6 +91,12 @@ static void set_table_options(struct view *v, size_t cache_bytes)
     rocksdb_block_based_options_destroy(t);
 }
 
+static void compaction_failed(void *arg, const char *message)
+{
+    (void)arg;
+    LOG_WARN("the index could not be compacted, which is tried again", LF_Z("message", message));
+}
+
 static void set_options(struct view *v, const struct view_options *o)
 {
     v->options = rocksdb_options_create();
@@ -106,7 +112,7 @@ static void set_options(struct view *v, const struct view_options *o)
     size_t buffer = o->buffer ? o->buffer : MEMTABLE_BYTES;
     rocksdb_options_set_write_buffer_size(v->options, buffer);
     rocksdb_options_set_max_write_buffer_number(v->options, 3);
-    rocksdb_options_set_max_background_jobs(v->options, 2);
+    rocksdb_options_set_max_background_jobs(v->options, 2); /* one flush at a time: view_resume.h needs it */
     rocksdb_options_set_level_compaction_dynamic_level_bytes(v->options, 1);
     rocksdb_options_set_max_bytes_for_level_base(v->options, 4 * buffer);
     rocksdb_options_set_target_file_size_base(v->options, 2 * buffer);
@@ -121,7 +127,7 @@ static void set_options(struct view *v, const struct view_options *o)
     rocksdb_options_set_stats_dump_period_sec(v->options, 0);
     /* A get gives back no buffer and removes no file. */
     rocksdb_options_set_avoid_unnecessary_blocking_io(v->options, 1);
-    view_rocks_resumable(v->options, met_full_disk, v);
+    v->watch = view_watch_new(v->options, compaction_failed, met_full_disk, v);
     set_table_options(v, o->cache);
     v->write_now = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(v->write_now, 1);
@@ -175,6 +181,7 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
         view_close(v);
         return e ? e : ERR_IO;
     }
+    view_watch_open(v->watch, v->db);
     if (!o->discard) v->purge = purge_new(v->db);
     *out = v;
     return ERR_OK;
@@ -190,10 +197,9 @@ void view_close(struct view *v)
     if (!v) return;
     view_stop(v);
     purge_free(v->purge);
-    if (v->db) {
-        rocksdb_cancel_all_background_work(v->db, 1);
-        rocksdb_close(v->db);
-    }
+    view_watch_stop(v->watch);
+    if (v->db) rocksdb_close(v->db);
+    view_watch_free(v->watch);
     rocksdb_writeoptions_destroy(v->write_now);
     rocksdb_writeoptions_destroy(v->write_wait);
     rocksdb_options_destroy(v->options);
@@ -341,7 +347,7 @@ static void resume(void *arg)
 {
     struct resume_job *j = arg;
     char why[256] = "";
-    j->done = view_rocks_resume(j->v->db, why);
+    j->done = view_rocks_resume(j->v->watch, why);
     if (j->done)
         LOG_INFO("the index writes again");
     else
@@ -464,10 +470,7 @@ struct flush_job {
 static void flush_and_wait(void *arg)
 {
     struct flush_job *j = arg;
-    rocksdb_flushoptions_t *o = rocksdb_flushoptions_create();
-    rocksdb_flushoptions_set_wait(o, 1);
-    rocksdb_flush(j->v->db, o, &j->msg);
-    rocksdb_flushoptions_destroy(o);
+    j->msg = view_rocks_flush(j->v->watch);
 }
 
 static err flush_once(struct view *v)
