@@ -145,7 +145,7 @@ def test_an_error_of_the_index_that_does_not_come_again_loses_nothing(faulty_ser
         while not s.faults.hits or metric(s, "ingot_log_segments_collected_total") < was + 2:
             n += 1
             assert model.put(f"k{n % 4}", 200000)
-            assert time.monotonic() < deadline, s.output()[-4000:]
+            assert time.monotonic() < deadline, (classes, at, s.faults.calls, s.faults.hits, s.output()[-4000:])
         assert ready(s) == (200, "ready\n")
     output = s.output()
     resumed, again = output.count('"msg":"the index writes again"'), output.count('"msg":"the index could not be compacted')
