@@ -107,6 +107,18 @@ def tally(figures, client):
 
 # ---- idle ----
 
+def receive_all(clients, figures):
+    """Those that are still open; what the others were told is counted."""
+    still = []
+    for c in clients:
+        if c.receive():
+            still.append(c)
+        else:
+            tally(figures, c)
+            c.close()
+    return still
+
+
 def idle(o):
     target = Target(o)
     request = target.get(o["small"])
@@ -114,16 +126,10 @@ def idle(o):
     clients = [Client(target.address) for _ in range(o["n"])]
     end = time.monotonic() + o["seconds"]
     while clients and time.monotonic() < end:
-        still = []
         for c in clients:
             if not c.sent:
                 c.sent = c.send(request)
-            if c.receive():
-                still.append(c)
-            else:
-                tally(figures, c)
-                c.close()
-        clients = still
+        clients = receive_all(clients, figures)
         if not figures["told"] and all(c.status() for c in clients):
             print("all were answered", flush=True)
             figures["told"] = 1
@@ -193,16 +199,10 @@ def half(o):
         clients.append(c)
     end = time.monotonic() + o["seconds"]
     while clients and time.monotonic() < end:
-        still = []
         for c in clients:
             if c.sent < len(c.rest):
                 c.sent += c.send(c.rest[c.sent:c.sent + SLICE])
-            if c.receive():
-                still.append(c)
-            else:
-                tally(figures, c)
-                c.close()
-        clients = still
+        clients = receive_all(clients, figures)
         time.sleep(0.2)
     figures["still open"] = len(clients)
     for c in clients:
