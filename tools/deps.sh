@@ -4,7 +4,7 @@ set -eu
 build="gcc g++ libc6-dev pkg-config libssl-dev libexpat1-dev librocksdb-dev libisal-dev libxxhash-dev
  liburing-dev node-llhttp libjansson-dev"
 test="$build ccache clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libcmocka-dev python3 python3-venv gdb
- awscli rclone restic s3cmd wrk curl openssl ca-certificates libfuse3-dev fuse3 e2fsprogs xfsprogs mount"
+ awscli rclone restic s3cmd wrk curl openssl ca-certificates libfuse3-dev fuse3 e2fsprogs xfsprogs mount patch"
 case ${1:-build} in
 build) want=$build ;;
 test) want=$test ;;

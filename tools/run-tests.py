@@ -230,6 +230,15 @@ def docs(name):
     return outcome
 
 
+def mutants_fit(name):
+    """Each planted bug (tests/mutants) still applies; `make mutants` builds and runs them."""
+    outcome = Outcome()
+    for patch in sorted((ROOT / "tests" / "mutants").glob("*.patch")):
+        code, output = run(["patch", "-p1", "--dry-run", "-s", "-i", str(patch)], 20)
+        outcome.case(code == 0, f"{name} {patch.stem}", output)
+    return outcome
+
+
 def format_check():
     files = [str(p.relative_to(ROOT)) for top in ("src", "tests") for p in sorted((ROOT / top).rglob("*.[ch]"))]
     return one(["clang-format", "--dry-run", "-Werror", *files], 120)
@@ -244,6 +253,7 @@ SUITES = {
     "live": one(["python3", "tools/check-live.py"], 60),
     "tidy": one(make("tidy"), 900),
     "docs": docs,
+    "mutants fit": mutants_fit,
     "switch": switch,
     "unit release": units("release"),
     "unit asan": units("asan"),
@@ -264,7 +274,7 @@ SUITES = {
     "soak": pytest("soak"),
     "fuzz": fuzz(5),
 }
-FAST = ["build gcc", "format", "includes", "live", "docs", "unit release", "wire smoke"]
+FAST = ["build gcc", "format", "includes", "live", "docs", "mutants fit", "unit release", "wire smoke"]
 ALL = [name for name in SUITES if name != "wire smoke"]
 
 # Suites that may run side by side: they build nothing, and each leaves a core idle most of the time.
