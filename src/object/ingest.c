@@ -107,16 +107,14 @@ static err take_all(struct intake *t, struct body *body)
     return ERR_OK;
 }
 
-/* A body long enough, stored by a writer with room of its own. */
-static err may_have_lane(struct intake *t, bool *may)
+/* Whether the writer has room of its own. */
+static err has_room(struct intake *t, bool *has)
 {
     char *p;
     size_t n;
-    *may = false;
-    if (t->in->size < LANE_MINIMUM || !rt_fiber_self()) return ERR_OK;
     err e = need_writer(t);
     if (!e) e = blob_room(t->g->writer, &p, &n);
-    *may = !e && p;
+    *has = !e && p;
     return e;
 }
 
@@ -133,15 +131,12 @@ static err take_by_lane(struct intake *t, struct body *body)
 
 static err take(struct intake *t, struct body *body)
 {
-    bool may;
-    err e = may_have_lane(t, &may);
-    if (e) return e;
+    if (t->in->size < LANE_MINIMUM || !rt_fiber_self()) return take_all(t, body);
     int *left = &t->o->lanes;
-    if (may && __atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0)
-        e = take_by_lane(t, body);
-    else
-        e = take_all(t, body);
-    if (may) __atomic_fetch_add(left, 1, __ATOMIC_RELAXED);
+    bool lane = __atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0;
+    err e = lane ? has_room(t, &lane) : ERR_OK;
+    if (!e) e = lane ? take_by_lane(t, body) : take_all(t, body);
+    __atomic_fetch_add(left, 1, __ATOMIC_RELAXED);
     return e;
 }
 
