@@ -183,6 +183,19 @@ static err carry_frees(struct engine *e, uint64_t upto)
     return r;
 }
 
+/* A body was left behind that a commit had freed or overwritten, and that commit may not be in the log yet.
+ */
+static err wait_until_decided(struct engine *e, uint64_t taken_back)
+{
+    uint64_t begun = atomic_load(&e->batches_begun);
+    while (atomic_load(&e->batches_decided) < begun) {
+        if (atomic_load(&e->state) == ENGINE_FAILED) return ERR_IO;
+        if (rt_fiber_self()) rt_sleep(RT_MS);
+    }
+    if (atomic_load(&e->state) == ENGINE_FAILED) return ERR_IO;
+    return atomic_load(&e->batches_taken_back) == taken_back ? ERR_OK : ERR_NO_SPACE;
+}
+
 static err collect_segment(struct collect *c, const struct log_segment_info *s)
 {
     struct engine *e = c->e;
@@ -192,10 +205,12 @@ static err collect_segment(struct collect *c, const struct log_segment_info *s)
         if (atomic_load(&e->state) == ENGINE_FAILED) return ERR_IO;
         if (rt_fiber_self()) rt_sleep(RT_MS);
     }
+    uint64_t taken_back = atomic_load(&e->batches_taken_back);
     err r = view_flush(e->view);
     if (r && r != ERR_NO_SPACE) engine_fail(e, "flush the index", r);
     if (!r) r = log_read_segment(e->log, s->number, collect_record, c, why);
     if (!r) r = flush_moves(c);
+    if (!r) r = wait_until_decided(e, taken_back);
     if (!r) r = archive_sync(e->archive);
     if (!r) r = carry_frees(e, s->last_seq);
     if (!r) r = extents_settle_frees(e->extents);

@@ -287,6 +287,7 @@ static void take_back(struct engine *e, struct batch *b)
         return;
     }
     resolver_take_back(e->resolver, b->first_seq);
+    atomic_fetch_add(&e->batches_taken_back, 1);
     LIST_EACH(it, &b->reqs) CONTAINER(it, struct commit_req, link)->taken_back = true;
 }
 
@@ -363,6 +364,7 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
         return;
     }
     b->first_seq = log_next_seq(e->log);
+    atomic_fetch_add(&e->batches_begun, 1);
     err fatal = ERR_OK;
     LIST_EACH(it, &b->reqs) if (!fatal) fatal = take(e, b, CONTAINER(it, struct commit_req, link));
     if (fatal) {
@@ -379,6 +381,7 @@ static void write_batch(struct engine *e, struct batch *b, size_t bound)
         /* Before the next leader changes the counts of files that go into the view with this batch. */
         if (!b->e) apply_seal(&b->apply, b->first_seq + b->commits - 1);
     }
+    atomic_fetch_add(&e->batches_decided, 1);
     if (b->e) fail_all(b, b->e);
 }
 

@@ -72,6 +72,8 @@ struct engine {
     struct blob_cache *cache;
     struct resolver *resolver; /* the leader's */
     _Atomic uint64_t visible;  /* newest applied sequence */
+    /* Batches that changed cells; those of which it is decided whether they count; of these, taken back. */
+    _Atomic uint64_t batches_begun, batches_decided, batches_taken_back;
     _Atomic uint64_t next_blob;
     _Atomic int state; /* enum engine_state */
     struct engine_counts counts;

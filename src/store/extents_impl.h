@@ -210,9 +210,10 @@ enum ext_step {
     EXT_STEP_END,
     EXT_STEP_SEALED, /* head is valid; the next step begins behind the extent */
     EXT_STEP_OPEN,   /* head is valid; the next step begins behind the head: what it claims may be anything */
-    EXT_STEP_ZERO,   /* [at, next): zeros or a hole */
-    EXT_STEP_JUNK,   /* [at, next): anything else */
-    EXT_STEP_ERROR,  /* [at, next): cannot be read now: it may be the head of something alive */
+    EXT_STEP_CUT,   /* head is valid, but the file ends before its extent; the next step is behind the head */
+    EXT_STEP_ZERO,  /* [at, next): zeros or a hole */
+    EXT_STEP_JUNK,  /* [at, next): anything else */
+    EXT_STEP_ERROR, /* [at, next): cannot be read now: it may be the head of something alive */
 };
 struct ext_walk {
     struct ext_file *f;

@@ -2,6 +2,7 @@
 #include "store/extents_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 struct scan {
     struct extents *x;
@@ -76,6 +77,37 @@ static err on_sealed(struct scan *s)
     return e;
 }
 
+struct extend_job {
+    char path[512];
+    uint64_t end;
+    int rc;
+};
+
+static void extend_job(void *arg)
+{
+    struct extend_job *j = arg;
+    int fd = sys->open(j->path, O_RDWR, 0);
+    j->rc = fd < 0 ? fd : sys->ftruncate(fd, j->end);
+    if (fd >= 0) sys->close(fd);
+}
+
+/* A crash cut the file off in the midst of an extent. What is written next would begin there, and as soon as
+ * the file were long enough the head would be whole and speak for it: so that place is never used. */
+static err extend(struct scan *s)
+{
+    struct ext_walk *w = &s->w;
+    struct extents *x = s->x;
+    struct extend_job j = {.end = w->at + w->head.disk_len};
+    ext_path(x, w->f->number, j.path);
+    rt_work("extent file end", extend_job, &j);
+    if (j.rc < 0) return ext_io_error(x, j.rc, "ftruncate", w->f->number, j.end);
+    w->size = w->next = j.end;
+    rt_mutex_lock(&x->alloc_mu);
+    if (w->f->cursor < j.end) w->f->cursor = j.end;
+    rt_mutex_unlock(&x->alloc_mu);
+    return ERR_OK;
+}
+
 static err on_step(struct scan *s, enum ext_step step)
 {
     struct ext_walk *w = &s->w;
@@ -121,6 +153,10 @@ static err scan_file(struct scan *s, struct ext_file *f)
     enum ext_step step = EXT_STEP_ZERO;
     while (!e && !s->stop && step != EXT_STEP_END) {
         e = ext_walk_step(&s->w, &step);
+        if (!e && step == EXT_STEP_CUT) {
+            if (s->sweep) e = extend(s);
+            step = s->sweep ? EXT_STEP_SEALED : EXT_STEP_JUNK;
+        }
         if (!e) e = on_step(s, step);
     }
     ext_walk_end(&s->w);

@@ -126,8 +126,9 @@ err ext_walk_step(struct ext_walk *w, enum ext_step *step)
         w->next = beyond_hole(w);
     } else if (!e && !(w->head.flags & EXT_F_SEALED)) {
         *step = EXT_STEP_OPEN;
-    } else if (!e &&
-               w->head.disk_len <= ext_align(w->size) - w->at) { /* else cut off: the file lost its end */
+    } else if (!e && w->head.disk_len > ext_align(w->size) - w->at) {
+        *step = EXT_STEP_CUT;
+    } else if (!e) {
         *step = EXT_STEP_SEALED;
         w->next = w->at + w->head.disk_len;
     }
