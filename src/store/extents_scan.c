@@ -101,6 +101,7 @@ static err extend(struct scan *s)
     ext_path(x, w->f->number, j.path);
     rt_work("extent file end", extend_job, &j);
     if (j.rc < 0) return ext_io_error(x, j.rc, "ftruncate", w->f->number, j.end);
+    on_bad(s, w->at);
     w->size = w->next = j.end;
     rt_mutex_lock(&x->alloc_mu);
     if (w->f->cursor < j.end) w->f->cursor = j.end;
