@@ -32,7 +32,8 @@ struct archive_reader {
     void (*damage)(void *arg, const char *line);
     void *arg;
 };
-/* *last: the last commit that was read. A snapshot that is not whole is not used at all: an older one is. */
+/* *last: the last commit that was read. A snapshot that is not whole is not
+ * used at all: an older one is. A file that cannot be read is an error: it may be whole. */
 err archive_read(const char *dir, const uint8_t store_id[16], const struct archive_reader *r, uint64_t *last);
 
 #endif

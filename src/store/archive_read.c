@@ -155,7 +155,7 @@ static err read_newest_snapshot(const char *dir, const uint8_t store_id[16], con
             *last = seq;
             break;
         }
-        if (e != ERR_CORRUPT && e != ERR_IO) break;
+        if (e != ERR_CORRUPT) break; /* one that cannot be read now may be whole */
         snprintf(line, sizeof line, "archive: the snapshot of commit %llu is damaged and was not used",
                  (unsigned long long)seq);
         r->damage(r->arg, line);

@@ -103,7 +103,11 @@ err history_read(const char *dir, const uint8_t store_id[16], struct log *log, u
     why[0] = 0;
     err e = archive_read(dir, store_id, &ar, &archived);
     if (!e) e = h.e;
-    if (e) snprintf(why, 512, "the archive in %.300s cannot be read: %s", dir, err_name(e));
+    if (e)
+        snprintf(why, 512,
+                 "the archive in %.300s cannot be read: %s. If its disk cannot be mended, move the file that "
+                 "cannot be read out of it",
+                 dir, err_name(e));
     if (!e && log) e = read_log(&h, log, why);
     if (e && !why[0]) snprintf(why, 512, "the log in %.300s cannot be read: %s", dir, err_name(e));
     *last = h.last;

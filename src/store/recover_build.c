@@ -13,20 +13,29 @@
 struct plan {
     struct recover *r;
     bool say;
+    struct recover_read read;
     uint64_t lost, last, epoch, done;
     struct buf gaps; /* lines */
 };
 
-static void plan_snapshot_entry(struct plan *p)
+static void plan_tell(struct plan *p)
 {
     if (++p->done % TELL_EVERY == 0) recover_progress(p->r, "read archive and log", p->done, "records");
 }
 
 static err plan_entry(void *arg, struct str key, uint64_t seq, struct str value)
 {
+    struct plan *p = arg;
     (void)key, (void)seq, (void)value;
-    plan_snapshot_entry(arg);
+    p->read.entries++;
+    plan_tell(p);
     return ERR_OK;
+}
+
+static void read_record(struct recover_read *r, const struct log_record *rec)
+{
+    r->records++;
+    r->commits += rec->head.commits;
 }
 
 static err plan_record(void *arg, const struct log_record *rec, uint64_t from)
@@ -34,20 +43,27 @@ static err plan_record(void *arg, const struct log_record *rec, uint64_t from)
     struct plan *p = arg;
     (void)from;
     if (rec->head.epoch > p->epoch) p->epoch = rec->head.epoch;
-    plan_snapshot_entry(p);
+    read_record(&p->read, rec);
+    plan_tell(p);
     return ERR_OK;
+}
+
+static void plan_lost(struct plan *p, uint64_t first, uint64_t last)
+{
+    p->lost += last - first + 1;
+    buf_fmt(&p->gaps, "commits %llu to %llu are lost\n", (unsigned long long)first, (unsigned long long)last);
 }
 
 static void plan_gap(void *arg, uint64_t first, uint64_t last)
 {
     struct plan *p = arg;
-    p->lost += last - first + 1;
-    buf_fmt(&p->gaps, "commits %llu to %llu are lost\n", (unsigned long long)first, (unsigned long long)last);
+    p->read.missing += last - first + 1;
+    plan_lost(p, first, last);
 }
 
 static void plan_lost_end(struct plan *p, uint64_t last)
 {
-    plan_gap(p, p->last + 1, last);
+    plan_lost(p, p->last + 1, last);
     p->last = last;
     p->r->damaged = true;
 }
@@ -65,6 +81,7 @@ static err plan(struct recover *r, struct plan *p, uint64_t from, bool say, char
     *p = (struct plan){.r = r, .say = say};
     buf_init(&p->gaps, 0);
     err e = history_read(r->o->dir, r->e->super.store_id, r->log, from, &h, &p->last, why);
+    p->read.last = p->last;
     /* What was acknowledged when it was closed in order, and is nowhere now. */
     uint64_t clean = r->e->super.clean_seq;
     if (!e && clean > p->last) plan_lost_end(p, clean);
@@ -118,6 +135,7 @@ static void settle_plan(struct recover *r, const struct plan *p, uint64_t from)
 {
     r->from = from;
     r->reached = p->last;
+    r->planned = p->read;
     if (p->epoch > r->epoch) r->epoch = p->epoch;
     r->out->lost_records = p->lost;
     for (struct str rest = buf_view(&p->gaps); rest.n;) {
@@ -163,6 +181,7 @@ err recover_plan(struct recover *r, char why[512])
 
 struct build {
     struct recover *r;
+    struct recover_read read;
     uint64_t done;
     bool based; /* the base is written */
 };
@@ -186,7 +205,9 @@ static err put_entry(struct build *b, struct str key, uint64_t seq, struct str v
 
 static err build_entry(void *arg, struct str key, uint64_t seq, struct str value)
 {
-    return put_entry(arg, key, seq, value);
+    struct build *b = arg;
+    b->read.entries++;
+    return put_entry(b, key, seq, value);
 }
 
 static err end_base(struct build *b)
@@ -203,6 +224,7 @@ static err build_record(void *arg, const struct log_record *rec, uint64_t from)
     struct recover *r = b->r;
     err e = end_base(b);
     if (!e) e = engine_apply_record(&r->apply, rec, from, r->arena);
+    read_record(&b->read, rec);
     r->out->log_records += rec->head.commits;
     if (++b->done % TELL_EVERY == 0) recover_progress(r, "rebuild the index", b->done, "records");
     return e;
@@ -210,12 +232,27 @@ static err build_record(void *arg, const struct log_record *rec, uint64_t from)
 
 static void build_gap(void *arg, uint64_t first, uint64_t last)
 {
-    (void)arg, (void)first, (void)last; /* planned for */
+    struct build *b = arg;
+    b->read.missing += last - first + 1;
 }
 
 static void build_damage(void *arg, const char *line)
 {
-    (void)arg, (void)line;
+    (void)arg, (void)line; /* said when it was planned for; more of it is seen by same_again */
+}
+
+/* A disk that reads now this and now that would make an index with holes that nobody was told of. */
+static err same_again(const struct recover *r, const struct build *b, char why[512])
+{
+    const struct recover_read *was = &r->planned, *is = &b->read;
+    if (was->entries == is->entries && was->records == is->records && was->commits == is->commits &&
+        was->missing == is->missing && was->last == is->last)
+        return ERR_OK;
+    snprintf(why, 512,
+             "archive and log in %.300s did not read the same twice: look at the disk; recovery changed "
+             "nothing",
+             r->o->dir);
+    return ERR_IO;
 }
 
 struct old_scan {
@@ -246,9 +283,9 @@ err recover_build(struct recover *r, char why[512])
 {
     struct build b = {.r = r};
     const struct history_reader h = {build_entry, build_record, build_gap, build_damage, &b};
-    uint64_t last;
     err e = r->from ? copy_old_index(r, &b) : ERR_OK;
-    if (!e) e = history_read(r->o->dir, r->e->super.store_id, r->log, r->from, &h, &last, why);
+    if (!e) e = history_read(r->o->dir, r->e->super.store_id, r->log, r->from, &h, &b.read.last, why);
+    if (!e) e = same_again(r, &b, why);
     if (!e) e = end_base(&b);
     return e ? e : recover_write(r);
 }

@@ -14,6 +14,11 @@
 #include "store/engine_int.h"
 #include "store/history.h"
 
+/* What one reading of the history gave. It is read to plan and read again to build. */
+struct recover_read {
+    uint64_t entries, records, commits, missing, last;
+};
+
 struct recover {
     const struct recover_options *o;
     struct recover_report *out;
@@ -23,6 +28,7 @@ struct recover {
     struct log *log;  /* as it was found, read past damage; NULL: none */
     uint64_t from;    /* the old index is the base: it holds all up to this commit. 0: the archive is */
     uint64_t reached; /* the last commit that was found, or is known to have been */
+    struct recover_read planned;
     uint64_t epoch;   /* the highest that was seen */
     bool damaged;     /* something does not verify or is missing */
     bool log_damaged; /* the server would refuse the log as it is */

@@ -18,7 +18,7 @@
 enum {
     CLIENTS = 3,
     KEYS = 6,
-    VERSIONS_MAX = 12,
+    VERSIONS_MAX = 16, /* the mix keeps them to about five; a key that chance favours gets more */
     UPLOADS = 2,
     PARTS = 4,
     SHARED_KEYS = 2,

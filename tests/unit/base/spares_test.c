@@ -2,6 +2,7 @@
 #include "base/spares.h"
 #include "base/assert.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ struct shared {
     struct piece pieces[2];
 };
 
-/* Whoever takes a piece has it alone. */
+/* Whoever takes a piece has it alone. Nobody waits inside: giving may be refused, so it is tried again. */
 static void *taker(void *arg)
 {
     struct shared *x = arg;
@@ -44,7 +45,7 @@ static void *taker(void *arg)
         if (!p) continue;
         ASSERT(__atomic_fetch_add(&p->users, 1, __ATOMIC_RELAXED) == 0);
         ASSERT(__atomic_fetch_sub(&p->users, 1, __ATOMIC_RELAXED) == 1);
-        ASSERT(spares_give(&x->s, p));
+        while (!spares_give(&x->s, p)) sched_yield();
     }
     return NULL;
 }

@@ -300,7 +300,7 @@ static inline void dir_drop(const char *name)
 
 static inline void dir_copy(const char *from, const char *to)
 {
-    char command[256];
+    char command[1024];
     snprintf(command, sizeof command, "rm -rf %s && cp -a %s %s", to, from, to);
     ASSERT(system(command) == 0);
 }
