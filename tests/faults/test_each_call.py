@@ -23,7 +23,7 @@ import requests
 
 from ingot import ROOT, Server, run_ingot
 from iofault import CLASSES, INDEX, KINDS, OURS, Faults
-from operations import LARGE, SCENARIOS, SMALL, bucket, must, put, shape, shape_of_reply, snapshot
+from operations import LARGE, SCENARIOS, SMALL, Full, bucket, must, put, shape, shape_of_reply, snapshot
 from rawsign import Raw
 
 RUNS = os.environ.get("INGOT_FAULT_RUNS", "1")
@@ -86,6 +86,18 @@ class Harness:
         self.server.check_output()
         self.server.start(timeout=PATIENCE)
         self.restarts += 1
+
+    def prepared(self, prepare):
+        """A new bucket, and what the scenario needs in it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            b = f"b{next(self.numbers):06}"
+            try:
+                return b, prepare(self.raw(), b)
+            except Full:
+                assert time.monotonic() < deadline
+                self.settle()
+                time.sleep(0.1)
 
     def verify_all(self):
         raw = self.raw()
@@ -173,8 +185,7 @@ def wait_for_the_rest(faults, grace):
 def fail_once(h, scenario, k, kind, want_reply, want_shape, cold):
     """One run. Returns whether the k-th call came."""
     prepare, call = SCENARIOS[scenario]
-    b = f"b{next(h.numbers):06}"
-    made = prepare(h.raw(), b)
+    b, made = h.prepared(prepare)
     before = snapshot(h.raw(), b)
     if cold:
         h.restart()
@@ -208,8 +219,7 @@ def fail_once(h, scenario, k, kind, want_reply, want_shape, cold):
 def count_calls(h, scenario, cold):
     """How many calls it makes unharmed, what it answers, and what the bucket looks like after it."""
     prepare, call = SCENARIOS[scenario]
-    b = f"b{next(h.numbers):06}"
-    made = prepare(h.raw(), b)
+    b, made = h.prepared(prepare)
     if cold:
         h.restart()
     h.faults.count()
