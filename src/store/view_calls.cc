@@ -1,4 +1,5 @@
 #include "store/view_calls.h"
+#include "store/view_files.h"
 
 #include <cstring>
 #include <memory>
@@ -46,17 +47,19 @@ static char *message(const rocksdb::Status &s)
     return strdup(s.ToString().c_str());
 }
 
-enum view_got view_rocks_get(struct rocksdb_t *db, bool memory, const char *key, size_t key_n,
+enum view_got view_rocks_get(struct rocksdb_t *db, enum view_from from, const char *key, size_t key_n,
                              struct view_slice **slice, const char **p, size_t *n, char **msg)
 {
     rocksdb::ReadOptions o;
-    if (memory) o.read_tier = rocksdb::kBlockCacheTier;
+    if (from == VIEW_FROM_BLOCKS) o.read_tier = rocksdb::kBlockCacheTier;
     view_slice *got = slice_take();
+    view_files_no_wait(from == VIEW_FROM_MEMORY);
     rocksdb::Status s =
         db->rep->Get(o, db->rep->DefaultColumnFamily(), rocksdb::Slice(key, key_n), &got->rep);
+    view_files_no_wait(false);
     /* Where it would have to open a table, RocksDB answers with nothing and OK, for KeyMayExist(). Values here
      * are never empty. */
-    if (s.ok() && memory && got->rep.empty()) s = rocksdb::Status::Incomplete();
+    if (s.ok() && from == VIEW_FROM_BLOCKS && got->rep.empty()) s = rocksdb::Status::Incomplete();
     if (s.ok()) {
         *slice = got;
         *p = got->rep.data();
@@ -65,7 +68,8 @@ enum view_got view_rocks_get(struct rocksdb_t *db, bool memory, const char *key,
     }
     view_slice_give(got);
     if (s.IsNotFound()) return VIEW_ABSENT;
-    if (s.IsIncomplete()) return VIEW_NEEDS_DISK;
+    /* What went wrong without waiting is met again by who may wait, and said there. */
+    if (s.IsIncomplete() || from == VIEW_FROM_MEMORY) return VIEW_NEEDS_DISK;
     *msg = message(s);
     return VIEW_FAILED;
 }

@@ -15,8 +15,13 @@ struct rocksdb_writebatch_t;
 /* What a get found. Each thread keeps one that was given back, with its memory, for the next. */
 struct view_slice;
 enum view_got { VIEW_GOT, VIEW_ABSENT, VIEW_NEEDS_DISK, VIEW_FAILED };
+enum view_from {
+    VIEW_FROM_BLOCKS, /* that RocksDB holds */
+    VIEW_FROM_MEMORY, /* or the page cache */
+    VIEW_FROM_DISK    /* or the disk: waits */
+};
 /* VIEW_GOT: *slice holds *p, of *n bytes, until it is given back. VIEW_FAILED: *msg is rocksdb_free's. */
-enum view_got view_rocks_get(struct rocksdb_t *db, bool memory, const char *key, size_t key_n,
+enum view_got view_rocks_get(struct rocksdb_t *db, enum view_from from, const char *key, size_t key_n,
                              struct view_slice **slice, const char **p, size_t *n, char **msg);
 void view_slice_give(struct view_slice *s);
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "rt/rt.h"
 #include "store/view_calls.h"
+#include "store/view_files.h"
 #include "store/view_purge.h"
 #include "store/view_resume.h"
 #include "sys/sys.h"
@@ -27,6 +28,7 @@ struct view {
     rocksdb_cache_t *cache;
     rocksdb_writeoptions_t *write_now, *write_wait;
     struct view_watch *watch;
+    struct view_files *files;
     struct purge *purge; /* NULL: what was deleted stays for RocksDB to find */
     _Atomic uint64_t stalls, stall_ns, errors;
     atomic_bool stuck;
@@ -128,6 +130,7 @@ static void set_options(struct view *v, const struct view_options *o)
     /* A get gives back no buffer and removes no file. */
     rocksdb_options_set_avoid_unnecessary_blocking_io(v->options, 1);
     v->watch = view_watch_new(v->options, compaction_failed, met_full_disk, v);
+    v->files = view_files_new(v->options);
     set_table_options(v, o->cache);
     v->write_now = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(v->write_now, 1);
@@ -204,6 +207,7 @@ void view_close(struct view *v)
     rocksdb_writeoptions_destroy(v->write_wait);
     rocksdb_options_destroy(v->options);
     rocksdb_cache_destroy(v->cache);
+    view_files_free(v->files);
     free(v);
 }
 
@@ -218,22 +222,21 @@ struct get_job {
     char *msg;
 };
 
-static void get(struct get_job *j, bool memory)
+static void get(struct get_job *j, enum view_from from)
 {
-    j->got =
-        view_rocks_get(j->v->db, memory, j->key.p, j->key.n, &j->slice, &j->value.p, &j->value.n, &j->msg);
+    j->got = view_rocks_get(j->v->db, from, j->key.p, j->key.n, &j->slice, &j->value.p, &j->value.n, &j->msg);
 }
 
 static void get_from_disk(void *arg)
 {
-    get(arg, false);
+    get(arg, VIEW_FROM_DISK);
 }
 
 err view_get(struct view *v, struct str key, struct view_pin *pin)
 {
     struct get_job j = {.v = v, .key = key};
     rt_breathe(); /* many gets from memory in a row would have the loop for themselves */
-    get(&j, true);
+    get(&j, view_files_opening() ? VIEW_FROM_BLOCKS : VIEW_FROM_MEMORY);
     if (j.got == VIEW_NEEDS_DISK) rt_work("index-get", get_from_disk, &j);
     if (j.got == VIEW_FAILED) return take_error(v, j.msg, "get");
     if (j.got == VIEW_ABSENT) return ERR_NOT_FOUND;
