@@ -40,6 +40,33 @@ static err submit(struct engine *e, struct log_op *ops, size_t n, bool *seen)
     return e_;
 }
 
+static bool is_read(struct engine *e, uint64_t blob)
+{
+    char key[INNER_KEY_MAX];
+    struct cell *cell = cells_find(e->cells, inner_key(key, INNER_BLOB, blob));
+    if (!cell) return false;
+    cells_lock(e->cells);
+    bool read = cell->pins > 1;
+    cells_unlock(e->cells);
+    cells_unpin(e->cells, cell);
+    return read;
+}
+
+/* The moves were in effect for a while before they were taken back: who has such a blob open may have found
+ * its copy. What nobody has open is freed; the rest, after a second, is for the next start to sweep. */
+static void free_copies(struct collect *c)
+{
+    int64_t until = rt_now() + RT_SEC;
+    for (size_t i = 0; i < c->nsmall; i++) {
+        uint64_t blob = c->small[i].blob_id;
+        while (is_read(c->e, blob) && rt_fiber_self() && rt_now() < until) rt_sleep(RT_MS);
+        if (is_read(c->e, blob))
+            extents_small_leave(&c->small[i], 1);
+        else
+            extents_small_abandon(&c->small[i], 1);
+    }
+}
+
 /* One durable write for all, then one commit that says where they are now. */
 static err flush_moves(struct collect *c)
 {
@@ -56,8 +83,10 @@ static err flush_moves(struct collect *c)
     if (e == ERR_OK) {
         space_wrote(c->e, c->bytes);
         extents_small_keep(c->small, c->nsmall);
-    } else if (seen || atomic_load(&c->e->state) == ENGINE_FAILED) {
+    } else if (atomic_load(&c->e->state) == ENGINE_FAILED) {
         extents_small_leave(c->small, c->nsmall);
+    } else if (seen) {
+        free_copies(c);
     } else { /* nothing will ever point to the copies */
         extents_small_abandon(c->small, c->nsmall);
     }
