@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <semaphore.h>
 
-enum { TRIES = 64 }; /* much longer than anybody who has a core holds a latch */
 #define HELD ((uintptr_t)1)
 
 struct latch_waiter {
@@ -22,15 +21,6 @@ struct latch_waiter {
     struct rt_waiter waiter;
     sem_t thread;
 };
-
-static void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 /* false: the latch was open by then. */
 static bool push(struct rt_latch *l, struct latch_waiter *w)
@@ -63,9 +53,9 @@ static void wait_in_thread(struct rt_latch *l)
 void rt_latch_wait(struct rt_latch *l)
 {
     for (;;) {
-        for (unsigned i = 0; i < TRIES; i++) {
+        for (unsigned i = 0; i < LATCH_TRIES; i++) {
             if (rt_latch_try(l)) return;
-            relax();
+            latch_relax();
         }
         if (!tl_loop)
             wait_in_thread(l);

@@ -113,8 +113,8 @@ static inline void rt_latch_unlock(struct rt_latch *l)
     if (word != 1) rt_latch_wake(word);
 }
 
-/* Mutex, condition, semaphore between fibers of any loop; never held across nothing but short work or I/O of
- * the store. */
+/* Mutex, condition, semaphore between fibers of any loop; held across nothing but short work or I/O of the
+ * store. Who comes while the mutex is free may overtake one that waits, but none is overtaken twice. */
 struct rt_mutex {
     struct rt_latch guard; /* over the queue */
     bool held;

@@ -303,6 +303,17 @@ void socks_free(struct rt_loop *l);
 int sock_wait_writable(struct rt_sock *s, int64_t deadline); /* 0 or -errno */
 void listeners_free(struct rt *r);
 
+/* ---- latch.c ---- */
+enum { LATCH_TRIES = 64 }; /* much longer than anybody who has a core holds a latch */
+static inline void latch_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* ---- signal.c ---- */
 err signals_start(struct rt *r);
 void signals_stop(struct rt *r);

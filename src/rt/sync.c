@@ -35,35 +35,57 @@ void rt_mutex_init(struct rt_mutex *m)
     list_init(&m->waiters);
 }
 
-void rt_mutex_lock(struct rt_mutex *m)
+/* Another core may be about to let go: much shorter than a wait. */
+static void mutex_look(const struct rt_mutex *m)
 {
-    struct rt_waiter w;
-    rt_latch_lock(&m->guard);
-    if (!m->held) {
-        m->held = true;
-        rt_latch_unlock(&m->guard);
-        return;
-    }
-    rt_waiter_init(&w);
-    w.user = m;
-    list_append(&m->waiters, &w.link);
-    rt_latch_unlock(&m->guard);
-    wait_for(&w, RT_FOREVER, "mutex");
+    for (unsigned i = 0; i < LATCH_TRIES && __atomic_load_n(&m->held, __ATOMIC_RELAXED); i++) latch_relax();
 }
 
-/* The mutex passes to the first waiter directly: nobody overtakes. */
+struct mutex_waiter {
+    struct rt_waiter w; /* first */
+    bool lost;          /* was woken, and another had it by then */
+    bool given;         /* it holds the mutex when it wakes */
+};
+
+void rt_mutex_lock(struct rt_mutex *m)
+{
+    struct mutex_waiter t = {.lost = false};
+    for (;; t.lost = true) {
+        mutex_look(m);
+        rt_latch_lock(&m->guard);
+        if (!m->held) {
+            __atomic_store_n(&m->held, true, __ATOMIC_RELAXED);
+            rt_latch_unlock(&m->guard);
+            return;
+        }
+        rt_waiter_init(&t.w);
+        t.w.user = m;
+        if (t.lost)
+            list_push(&m->waiters, &t.w.link);
+        else
+            list_append(&m->waiters, &t.w.link);
+        rt_latch_unlock(&m->guard);
+        wait_for(&t.w, RT_FOREVER, "mutex");
+        if (t.given) return;
+    }
+}
+
+/* Wakes the first waiter, which comes again: a mutex that passed to it would be held until its loop has a
+ * turn for it, and all who come meanwhile would have to wait as well. Only to one that was overtaken it
+ * passes directly, so that nobody is overtaken twice. */
 void rt_mutex_unlock(struct rt_mutex *m)
 {
     rt_latch_lock(&m->guard);
     ASSERT(m->held);
     struct list *e = list_pop(&m->waiters);
-    struct rt_waiter *next = e ? CONTAINER(e, struct rt_waiter, link) : NULL;
-    if (next)
-        next->user = NULL;
-    else
-        m->held = false;
+    struct mutex_waiter *next = e ? CONTAINER(e, struct mutex_waiter, w.link) : NULL;
+    if (next) {
+        next->w.user = NULL;
+        next->given = next->lost;
+    }
+    if (!next || !next->given) __atomic_store_n(&m->held, false, __ATOMIC_RELAXED);
     rt_latch_unlock(&m->guard);
-    if (next) rt_wake(next);
+    if (next) rt_wake(&next->w);
 }
 
 void rt_cond_init(struct rt_cond *c)

@@ -45,45 +45,81 @@ static int make_room(struct extents *x)
     return -1;
 }
 
+/* mu held, f->fd is open. */
+static int fd_use(struct ext_file *f)
+{
+    f->fd_refs++;
+    list_remove(&f->lru);
+    return f->fd;
+}
+
+static void fd_unuse(struct ext_file *f)
+{
+    ASSERT(f->fd_refs > 0);
+    if (--f->fd_refs > 0) return;
+    list_append(&f->x->fd_idle, &f->lru);
+    rt_cond_broadcast(&f->x->fd_cond);
+}
+
+/* mu held; let go while a worker opens the file. */
+static err fd_open(struct ext_file *f)
+{
+    struct extents *x = f->x;
+    while (f->fd < 0 && f->fd_opening) rt_cond_wait(&x->fd_cond, &x->mu, RT_FOREVER);
+    if (f->dead) return ERR_CORRUPT;
+    if (f->fd >= 0) return ERR_OK;
+    f->fd_opening = true;
+    struct fd_job j = {.f = f, .old = make_room(x)};
+    rt_mutex_unlock(&x->mu);
+    rt_work("extent file open", fd_job, &j);
+    err e = j.e;
+    if (!e && j.fd < 0) e = j.fd == -ENOENT ? ERR_CORRUPT : ext_io_error(x, j.fd, "open", f->number, 0);
+    rt_mutex_lock(&x->mu);
+    f->fd_opening = false;
+    f->fd = j.fd < 0 ? -1 : j.fd;
+    if (f->fd < 0) x->fds--;
+    rt_cond_broadcast(&x->fd_cond);
+    return e;
+}
+
 err ext_fd_get(struct ext_file *f, int *fd)
 {
     CHECK_MAGIC(f, EXTFILE_MAGIC);
-    struct extents *x = f->x;
-    rt_mutex_lock(&x->mu);
-    while (f->fd < 0 && f->fd_opening) rt_cond_wait(&x->fd_cond, &x->mu, RT_FOREVER);
-    err e = f->dead ? ERR_CORRUPT : ERR_OK;
-    if (f->fd < 0 && !e) {
-        f->fd_opening = true;
-        struct fd_job j = {.f = f, .old = make_room(x)};
-        rt_mutex_unlock(&x->mu);
-        rt_work("extent file open", fd_job, &j);
-        if (j.e)
-            e = j.e;
-        else if (j.fd < 0)
-            e = j.fd == -ENOENT ? ERR_CORRUPT : ext_io_error(x, j.fd, "open", f->number, 0);
-        rt_mutex_lock(&x->mu);
-        f->fd_opening = false;
-        f->fd = j.fd < 0 ? -1 : j.fd;
-        if (f->fd < 0) x->fds--;
-        rt_cond_broadcast(&x->fd_cond);
-    }
-    if (!e) {
-        f->fd_refs++;
-        list_remove(&f->lru);
-        *fd = f->fd;
-    }
-    rt_mutex_unlock(&x->mu);
+    rt_mutex_lock(&f->x->mu);
+    err e = fd_open(f);
+    if (!e) *fd = fd_use(f);
+    rt_mutex_unlock(&f->x->mu);
     return e;
 }
 
 void ext_fd_put(struct ext_file *f)
 {
-    struct extents *x = f->x;
+    rt_mutex_lock(&f->x->mu);
+    fd_unuse(f);
+    rt_mutex_unlock(&f->x->mu);
+}
+
+struct ext_file *ext_fd_begin(struct extents *x, uint32_t number, int *fd, err *e)
+{
+    CHECK_MAGIC(x, EXTENTS_MAGIC);
+    *fd = -1;
     rt_mutex_lock(&x->mu);
-    ASSERT(f->fd_refs > 0);
-    if (--f->fd_refs == 0) {
-        list_append(&x->fd_idle, &f->lru);
-        rt_cond_broadcast(&x->fd_cond);
+    struct ext_file *f = ext_file_find(x, number);
+    if (f) {
+        f->refs++;
+        *e = fd_open(f);
+        if (!*e) *fd = fd_use(f);
     }
     rt_mutex_unlock(&x->mu);
+    return f;
+}
+
+void ext_fd_end(struct ext_file *f, int fd)
+{
+    CHECK_MAGIC(f, EXTFILE_MAGIC);
+    rt_mutex_lock(&f->x->mu);
+    if (fd >= 0) fd_unuse(f);
+    bool last = ext_file_unref(f);
+    rt_mutex_unlock(&f->x->mu);
+    if (last) ext_file_free(f);
 }

@@ -17,29 +17,42 @@ static size_t find(const struct extents *x, uint32_t number)
     return lo;
 }
 
+struct ext_file *ext_file_find(const struct extents *x, uint32_t number)
+{
+    size_t i = find(x, number);
+    return i < x->nfiles && x->files[i]->number == number ? x->files[i] : NULL;
+}
+
 struct ext_file *ext_file_get(struct extents *x, uint32_t number)
 {
     CHECK_MAGIC(x, EXTENTS_MAGIC);
     rt_mutex_lock(&x->mu);
-    size_t i = find(x, number);
-    struct ext_file *f = i < x->nfiles && x->files[i]->number == number ? x->files[i] : NULL;
+    struct ext_file *f = ext_file_find(x, number);
     if (f) f->refs++;
     rt_mutex_unlock(&x->mu);
     return f;
 }
 
-void ext_file_put(struct ext_file *f)
+bool ext_file_unref(struct ext_file *f)
 {
-    CHECK_MAGIC(f, EXTFILE_MAGIC);
-    struct extents *x = f->x;
-    rt_mutex_lock(&x->mu);
     ASSERT(f->refs > 0);
-    bool last = --f->refs == 0;
-    rt_mutex_unlock(&x->mu);
-    if (!last) return;
+    return --f->refs == 0;
+}
+
+void ext_file_free(struct ext_file *f)
+{
     ASSERT(f->dead && f->fd < 0 && f->wfd < 0);
     f->magic = 0;
     free(f);
+}
+
+void ext_file_put(struct ext_file *f)
+{
+    CHECK_MAGIC(f, EXTFILE_MAGIC);
+    rt_mutex_lock(&f->x->mu);
+    bool last = ext_file_unref(f);
+    rt_mutex_unlock(&f->x->mu);
+    if (last) ext_file_free(f);
 }
 
 err ext_file_add(struct extents *x, uint32_t number, struct ext_file **out)

@@ -141,6 +141,9 @@ void ext_count_live(struct ext_file *f, int64_t change);
 /* ---- extents_file.c ---- */
 struct ext_file *ext_file_get(struct extents *x, uint32_t number); /* a reference, or NULL */
 void ext_file_put(struct ext_file *f);
+struct ext_file *ext_file_find(const struct extents *x, uint32_t number); /* mu held; no reference; or NULL */
+bool ext_file_unref(struct ext_file *f); /* mu held; true: the last one, to be freed after mu */
+void ext_file_free(struct ext_file *f);
 err ext_file_add(struct extents *x, uint32_t number,
                  struct ext_file **out); /* into the table, one reference (the table's) */
 /* Out of the table, its descriptor closed: nothing finds it any more. false: it is being read, or may, asked
@@ -187,6 +190,10 @@ int ext_ask_space(struct ext_file *f, uint64_t off, uint64_t len);
 err ext_fd_get(struct ext_file *f,
                int *fd); /* for reading (and punching unless read_only); put back after use */
 void ext_fd_put(struct ext_file *f);
+/* A reference and a descriptor at once, for every read takes them. NULL: no such file. With *e set *fd is -1;
+ * the reference is there all the same. */
+struct ext_file *ext_fd_begin(struct extents *x, uint32_t number, int *fd, err *e);
+void ext_fd_end(struct ext_file *f, int fd);
 
 /* ---- buffers: extents.c ---- */
 size_t ext_buf_size(size_t n);                      /* n or some more: what take and give go by */

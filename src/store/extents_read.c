@@ -229,16 +229,15 @@ err extent_read(struct extents *x, const struct extent_place *p, uint64_t blob_i
     CHECK_MAGIC(x, EXTENTS_MAGIC);
     ASSERT(off <= p->data_len && n <= p->data_len - off && cap >= n + 2 * EXT_BLOCK);
     *view = STR_NONE;
-    struct ext_file *f = ext_file_get(x, p->file);
+    struct look k = {.p = p, .blob_id = blob_id, .what = "file header"};
+    err e = ERR_OK;
+    struct ext_file *f = k.f = ext_fd_begin(x, p->file, &k.fd, &e);
     if (!f) return corrupt(x, p->file, p->offset, blob_id, "no such file");
-    struct look k = {.f = f, .p = p, .blob_id = blob_id, .what = "file header"};
-    err e = ext_fd_get(f, &k.fd);
     if (!e) {
         e = look(&k, table, off, n, buf, cap, view);
         if (e == ERR_CORRUPT) e = look_again(&k, table, off, n, buf, cap, view);
-        ext_fd_put(f);
     }
     if (e == ERR_CORRUPT) corrupt(x, p->file, k.at ? k.at : p->offset, blob_id, k.what);
-    ext_file_put(f);
+    ext_fd_end(f, k.fd);
     return e;
 }

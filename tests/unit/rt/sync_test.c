@@ -51,6 +51,45 @@ static void mutex(struct rt *r)
     CHECK(x.count == FIBERS * ROUNDS && !x.m.held);
 }
 
+/* ---- who lets go may take it again before one that waits, and not twice before the same ---- */
+
+struct waiting {
+    struct rt_mutex m;
+    bool begun, had;
+};
+
+static void wait_main(void *arg)
+{
+    struct waiting *x = arg;
+    x->begun = true;
+    rt_mutex_lock(&x->m);
+    x->had = true;
+    rt_mutex_unlock(&x->m);
+}
+
+static void again(struct waiting *x)
+{
+    rt_mutex_unlock(&x->m);
+    rt_mutex_lock(&x->m);
+}
+
+static void overtaken(struct rt *r)
+{
+    (void)r;
+    struct waiting x = {.had = false};
+    rt_mutex_init(&x.m);
+    rt_mutex_lock(&x.m);
+    CHECK(rt_spawn(rt_self(), "waits", wait_main, &x));
+    while (!x.begun) rt_yield();
+    again(&x);
+    CHECK(!x.had);
+    for (int i = 0; i < 10; i++) rt_yield(); /* it woke and found the mutex held */
+    CHECK(!x.had);
+    again(&x);
+    CHECK(x.had && x.m.held);
+    rt_mutex_unlock(&x.m);
+}
+
 static void produce(void *arg)
 {
     struct shared *x = arg;
@@ -274,6 +313,7 @@ static void test_mutex(void **state)
 {
     (void)state;
     matrix_run(NULL, mutex);
+    matrix_run(NULL, overtaken);
 }
 static void test_condition(void **state)
 {

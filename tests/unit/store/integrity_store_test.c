@@ -156,6 +156,19 @@ static void test_05_unreadable_extents_are_kept(void **state)
     check_clean();
 }
 
+/* Leaves out the file that was being written when the process died. */
+static void drop_unfinished(struct names_of *f)
+{
+    unsigned n = 0;
+    char name[128], path[256];
+    for (unsigned i = 0; i < f->n; i++) {
+        snprintf(name, sizeof name, "index/%s", f->name[i]);
+        dir_path(name, path);
+        if (size_of(path) >= 1000) memmove(f->name[n++], f->name[i], sizeof f->name[i]);
+    }
+    f->n = n;
+}
+
 /* After a crash what no blob claims is freed. A table of blobs that cannot be read claims nothing. */
 static void test_05_an_unreadable_index_frees_nothing(void **state)
 {
@@ -165,6 +178,7 @@ static void test_05_an_unreadable_index_frees_nothing(void **state)
     snprintf(original, sizeof original, "%s", engine_dir);
     snprintf(copy, sizeof copy, "%.50s-copy", original);
     struct names_of f = names_in("index", ".sst");
+    drop_unfinished(&f);
     assert_true(f.n > 0);
     for (unsigned i = 0; i < 24 / FEWER; i++) {
         dir_copy(original, copy);
