@@ -86,7 +86,7 @@ static err read_guard(struct mut *m)
     struct str value;
     key_of_space(&k, m->bucket, KEY_GUARD);
     idx_txn_check(m->t, key_str(&k));
-    err e = idx_get(m->o->idx, m->a, key_str(&k), &value, NULL);
+    err e = idx_get_hot(m->o->idx, m->a, key_str(&k), &value, NULL);
     if (e == ERR_NOT_FOUND) return ERR_NO_SUCH_BUCKET;
     if (!e) e = guard_decode(value, &m->guard);
     return !e && m->guard.deleted ? ERR_NO_SUCH_BUCKET : e;

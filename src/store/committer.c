@@ -573,9 +573,14 @@ static err get(struct idx *x, struct arena *a, struct str key, struct str *value
     return value->p ? ERR_OK : ERR_NO_MEMORY;
 }
 
+static err get_hot(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq)
+{
+    return view_get_hot(engine_of_idx(x)->view, a, key, value, seq);
+}
+
 static err scan(struct idx *x, const struct idx_range *r, idx_scan_fn *fn, void *arg)
 {
     return view_scan(engine_of_idx(x)->view, r, false, fn, arg);
 }
 
-const struct idx_ops engine_idx_ops = {now, get, scan, commit};
+const struct idx_ops engine_idx_ops = {now, get, get_hot, scan, commit};

@@ -23,6 +23,13 @@ err idx_get(struct idx *x, struct arena *a, struct str key, struct str *value, u
     return x->ops->get(x, a, key, value, seq ? seq : &at);
 }
 
+err idx_get_hot(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq)
+{
+    ASSERT(key_ok(key) && key.n <= IDX_HOT_KEY_MAX);
+    uint64_t at;
+    return x->ops->get_hot(x, a, key, value, seq ? seq : &at);
+}
+
 err idx_scan(struct idx *x, const struct idx_range *r, idx_scan_fn *fn, void *arg)
 {
     static const char end[8] = {'\xff', '\xff', '\xff', '\xff', '\xff', '\xff', '\xff', '\xff'};

@@ -39,6 +39,11 @@ uint64_t idx_now(struct idx *x);
 /* ERR_NOT_FOUND when absent. *seq (may be NULL): the sequence of the commit that put it. */
 err idx_get(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq);
 
+/* The same for a short key that nearly every request reads: it may be answered from memory. What it finds is
+ * at least as new as the last idx_now() before the call. */
+#define IDX_HOT_KEY_MAX 16
+err idx_get_hot(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq);
+
 /* Range scan in key order over lo <= key < hi, at one snapshot. fn runs on a worker thread (must not wait,
  * log or touch fiber state; its arg is only used by the waiting caller) and says how to go on. */
 enum idx_step {
@@ -93,6 +98,7 @@ err idx_commit(struct idx *x, struct idx_txn *t, uint64_t *seq);
 struct idx_ops {
     uint64_t (*now)(struct idx *x);
     err (*get)(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq);
+    err (*get_hot)(struct idx *x, struct arena *a, struct str key, struct str *value, uint64_t *seq);
     err (*scan)(struct idx *x, const struct idx_range *r, idx_scan_fn *fn, void *arg);
     err (*commit)(struct idx *x, struct idx_txn *t, uint64_t *seq);
 };

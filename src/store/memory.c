@@ -278,7 +278,7 @@ static err commit(struct idx *x, struct idx_txn *t, uint64_t *seq)
     return e;
 }
 
-const struct idx_ops memory_idx_ops = {now, get, scan, commit};
+const struct idx_ops memory_idx_ops = {now, get, get, scan, commit};
 
 /* ---- life ---- */
 

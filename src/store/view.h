@@ -34,6 +34,9 @@ struct view_pin {
 err view_get(struct view *v, struct str key, struct view_pin *pin);
 void view_unpin(struct view_pin *pin);
 
+/* For a key of at most IDX_HOT_KEY_MAX bytes that nearly every request reads: see view_hot.h. */
+err view_get_hot(struct view *v, struct arena *a, struct str key, struct str *value, uint64_t *seq);
+
 /* As idx_scan, over every key; cold: leave the cache alone (walks over everything). */
 err view_scan(struct view *v, const struct idx_range *r, bool cold, idx_scan_fn *fn, void *arg);
 

@@ -5,6 +5,7 @@
 #include "rt/rt.h"
 #include "store/view_calls.h"
 #include "store/view_files.h"
+#include "store/view_hot.h"
 #include "store/view_purge.h"
 #include "store/view_resume.h"
 #include "sys/sys.h"
@@ -29,6 +30,7 @@ struct view {
     rocksdb_writeoptions_t *write_now, *write_wait;
     struct view_watch *watch;
     struct view_files *files;
+    struct view_hot *hot;
     struct purge *purge; /* NULL: what was deleted stays for RocksDB to find */
     _Atomic uint64_t stalls, stall_ns, errors;
     atomic_bool stuck;
@@ -37,6 +39,7 @@ struct view {
 struct view_batch {
     rocksdb_writebatch_t *b;
     struct dead deleted;
+    struct hot_keys hot;
 };
 
 /* RocksDB's error texts become ours; "incomplete" is not an error: the answer needs the disk, or time. */
@@ -164,6 +167,10 @@ static void remove_empty_logs(const char *dir)
 err view_open(const struct view_options *o, struct view **out, char why[512])
 {
     struct view *v = calloc(1, sizeof *v);
+    if (v && !(v->hot = view_hot_new())) {
+        free(v);
+        v = NULL;
+    }
     if (!v) return ERR_NO_MEMORY;
     set_options(v, o);
     /* The threads that compact keep their share of the cores: what holds a lock that loops take, of RocksDB
@@ -208,6 +215,7 @@ void view_close(struct view *v)
     rocksdb_options_destroy(v->options);
     rocksdb_cache_destroy(v->cache);
     view_files_free(v->files);
+    view_hot_free(v->hot);
     free(v);
 }
 
@@ -249,6 +257,21 @@ err view_get(struct view *v, struct str key, struct view_pin *pin)
     pin->value = str_slice(j.value, 8, j.value.n);
     pin->seq = get_le64(j.value.p);
     return ERR_OK;
+}
+
+err view_get_hot(struct view *v, struct arena *a, struct str key, struct str *value, uint64_t *seq)
+{
+    struct hot_value hot;
+    struct view_pin pin = {.value = STR_NONE};
+    uint64_t ticket;
+    bool known = view_hot_get(v->hot, key, &hot, &ticket);
+    err e = known ? ERR_OK : view_get(v, key, &pin);
+    if (e) return e;
+    if (!known) view_hot_keep(v->hot, key, pin.value, pin.seq, ticket);
+    *value = arena_dup(a, known ? str_of(hot.p, hot.n) : pin.value);
+    *seq = known ? hot.seq : pin.seq;
+    view_unpin(&pin);
+    return value->p ? ERR_OK : ERR_NO_MEMORY;
 }
 
 void view_unpin(struct view_pin *pin)
@@ -397,18 +420,22 @@ void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct s
     char prefix[8];
     put_le64(prefix, seq);
     view_rocks_put(b->b, key.p, key.n, prefix, sizeof prefix, value.p, value.n);
+    hot_keys_add(&b->hot, key);
 }
 
 void view_batch_del(struct view_batch *b, struct str key)
 {
     rocksdb_writebatch_delete(b->b, key.p, key.n);
     dead_add(&b->deleted, key);
+    hot_keys_add(&b->hot, key);
 }
 
 void view_batch_clear(struct view_batch *b)
 {
     rocksdb_writebatch_clear(b->b);
     b->deleted.n = 0;
+    b->hot.n = 0;
+    b->hot.many = false;
 }
 
 unsigned view_batch_count(const struct view_batch *b)
@@ -447,6 +474,7 @@ err view_write(struct view *v, struct view_batch *b)
 {
     err e = write_once(v, b);
     for (unsigned i = 0; i < MEND_TRIES && e == ERR_IO && mend(v); i++) e = write_once(v, b);
+    view_hot_written(v->hot, &b->hot); /* after an error as well: nobody knows what was done */
     if (v->purge && !e) purge_note(v->purge, &b->deleted);
     if (e != ERR_NO_SPACE) view_batch_clear(b);
     return e;
