@@ -30,10 +30,13 @@ KEYS = ("benchaccess", "benchsecretbenchsecret")
 PLACE = pathlib.Path(os.environ.get("BENCH_DIR", ROOT / "build" / "bench")).resolve()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(highest=65535):
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port <= highest:
+            return port
 
 
 def tree(pid):
@@ -63,6 +66,7 @@ class Peer:
 
     env = {}
     durable = True
+    highest_port = 65535
     does = ("put", "get", "head", "list")
 
     def __init__(self, binary):
@@ -70,7 +74,7 @@ class Peer:
         self.access_key, self.secret_key = KEYS
 
     def start(self, temp):
-        self.port = free_port()
+        self.port = free_port(self.highest_port)
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.temp = temp
         (temp / "data").mkdir()
@@ -130,15 +134,25 @@ class Weed(Peer):
 
     name = "SeaweedFS"
     durable = False
+    highest_port = 55535  # it listens 10,000 above each of its ports as well
     does = ("get", "head", "list")
 
     def command(self, data):
         config = {"identities": [{"name": "bench", "credentials": [{"accessKey": KEYS[0], "secretKey": KEYS[1]}],
                                   "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}
         (self.temp / "s3.json").write_text(json.dumps(config))
-        ports = [str(free_port()) for _ in range(3)]
+        ports = [str(free_port(self.highest_port)) for _ in range(3)]
+        self.master = f"http://127.0.0.1:{ports[0]}"
         return [self.binary, "server", f"-dir={data}", "-ip=127.0.0.1", "-s3", f"-s3.port={self.port}", f"-s3.config={self.temp / 's3.json'}",
                 f"-master.port={ports[0]}", f"-volume.port={ports[1]}", f"-filer.port={ports[2]}", "-volume.max=50"]
+
+    def answers(self):
+        """It answers before it has a volume to write to."""
+        try:
+            with urllib.request.urlopen(self.master + "/dir/assign", timeout=5) as answer:
+                return "fid" in json.load(answer) and super().answers()
+        except (OSError, ValueError):
+            return False
 
 
 class Nginx(Peer):
