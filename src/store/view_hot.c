@@ -70,6 +70,22 @@ void view_hot_keep(struct view_hot *h, struct str key, struct str value, uint64_
     rt_latch_unlock(&s->latch);
 }
 
+err view_hot_read(struct view_hot *h, struct view *v, struct arena *a, struct str key, struct str *value,
+                  uint64_t *seq)
+{
+    struct hot_value hot;
+    struct view_pin pin = {.value = STR_NONE};
+    uint64_t ticket;
+    bool known = view_hot_get(h, key, &hot, &ticket);
+    err e = known ? ERR_OK : view_get(v, key, &pin);
+    if (e) return e;
+    if (!known) view_hot_keep(h, key, pin.value, pin.seq, ticket);
+    *value = arena_dup(a, known ? str_of(hot.p, hot.n) : pin.value);
+    *seq = known ? hot.seq : pin.seq;
+    view_unpin(&pin);
+    return value->p ? ERR_OK : ERR_NO_MEMORY;
+}
+
 /* Another key's value stays, but whoever looks for it now does not keep what it finds. */
 static void forget(struct slot *s, uint64_t hash)
 {

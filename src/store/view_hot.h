@@ -9,7 +9,7 @@
 #ifndef STORE_VIEW_HOT_H
 #define STORE_VIEW_HOT_H
 
-#include "store/index.h"
+#include "store/view.h"
 
 #define HOT_KEY_MAX   IDX_HOT_KEY_MAX
 #define HOT_VALUE_MAX 64u
@@ -25,6 +25,10 @@ struct view_hot *view_hot_new(void); /* NULL: no memory */
 void view_hot_free(struct view_hot *h);
 bool view_hot_get(struct view_hot *h, struct str key, struct hot_value *out, uint64_t *ticket);
 void view_hot_keep(struct view_hot *h, struct str key, struct str value, uint64_t seq, uint64_t ticket);
+
+/* view_get_hot. */
+err view_hot_read(struct view_hot *h, struct view *v, struct arena *a, struct str key, struct str *value,
+                  uint64_t *seq);
 
 /* The keys of a batch that the table could hold. All zero is an empty one. */
 struct hot_keys {

@@ -261,17 +261,7 @@ err view_get(struct view *v, struct str key, struct view_pin *pin)
 
 err view_get_hot(struct view *v, struct arena *a, struct str key, struct str *value, uint64_t *seq)
 {
-    struct hot_value hot;
-    struct view_pin pin = {.value = STR_NONE};
-    uint64_t ticket;
-    bool known = view_hot_get(v->hot, key, &hot, &ticket);
-    err e = known ? ERR_OK : view_get(v, key, &pin);
-    if (e) return e;
-    if (!known) view_hot_keep(v->hot, key, pin.value, pin.seq, ticket);
-    *value = arena_dup(a, known ? str_of(hot.p, hot.n) : pin.value);
-    *seq = known ? hot.seq : pin.seq;
-    view_unpin(&pin);
-    return value->p ? ERR_OK : ERR_NO_MEMORY;
+    return view_hot_read(v->hot, v, a, key, value, seq);
 }
 
 void view_unpin(struct view_pin *pin)

@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "rt/sim.h"
-#include "store/view.h"
+#include "store/view_hot.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -35,11 +35,13 @@ struct view {
     uint64_t bytes, stalls;
     bool open, discard, broken;
     bool stuck; /* met a full disk: nothing is taken until view_resume */
+    struct view_hot *hot;
 };
 
 struct view_batch {
     struct entry **v; /* seq 0: the key is removed */
     size_t n, cap;
+    struct hot_keys hot;
 };
 
 struct view_model_counts view_model_counts;
@@ -232,6 +234,9 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
         return e;
     }
     memcpy(v->file, file, sizeof file);
+    view_hot_free(v->hot); /* of a process that died */
+    v->hot = view_hot_new();
+    ASSERT(v->hot);
     v->open = true;
     v->broken = v->stuck = false;
     v->discard = o->discard;
@@ -278,6 +283,11 @@ err view_get(struct view *v, struct str key, struct view_pin *pin)
     if (!j.found) return ERR_NOT_FOUND;
     *pin = (struct view_pin){entry_value(j.found), j.found->seq, j.found};
     return ERR_OK;
+}
+
+err view_get_hot(struct view *v, struct arena *a, struct str key, struct str *value, uint64_t *seq)
+{
+    return view_hot_read(v->hot, v, a, key, value, seq);
 }
 
 void view_unpin(struct view_pin *pin)
@@ -342,6 +352,7 @@ struct view_batch *view_batch_new(void)
 void view_batch_clear(struct view_batch *b)
 {
     while (b->n > 0) entry_drop(b->v[--b->n]);
+    b->hot = (struct hot_keys){0};
 }
 
 void view_batch_free(struct view_batch *b)
@@ -362,11 +373,13 @@ void view_batch_put(struct view_batch *b, struct str key, uint64_t seq, struct s
 {
     ASSERT(seq > 0);
     batch_add(b, entry_new(key, seq, value));
+    hot_keys_add(&b->hot, key);
 }
 
 void view_batch_del(struct view_batch *b, struct str key)
 {
     batch_add(b, entry_new(key, 0, STR("")));
+    hot_keys_add(&b->hot, key);
 }
 
 unsigned view_batch_count(const struct view_batch *b)
@@ -421,6 +434,7 @@ err view_write(struct view *v, struct view_batch *b)
         rt_work("index-stall", write_all, &j);
     else
         write_all(&j);
+    view_hot_written(v->hot, &b->hot);
     view_batch_clear(b);
     return ERR_OK;
 }
