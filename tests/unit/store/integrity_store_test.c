@@ -170,17 +170,38 @@ static void drop_unfinished(struct names_of *f)
     f->n = n;
 }
 
+/* A crash that leaves several tables. Where the index was compacted to one just before, the engine's own
+ * entries share its blocks with those of blobs: damage there is refused at the start, and nothing is swept.
+ */
+static struct names_of crashed_tables(void)
+{
+    char before[64];
+    struct names_of f = {.n = 0};
+    snprintf(before, sizeof before, "%.50s-before", engine_dir);
+    dir_copy(engine_dir, before);
+    for (unsigned tries = 0; tries < 16 && f.n < 2; tries++) {
+        if (tries) dir_copy(before, engine_dir);
+        assert_int_equal(in_process("load", 0), 0);
+        f = names_in("index", ".sst");
+        drop_unfinished(&f);
+    }
+    assert_true(f.n >= 2);
+    char kept[64];
+    snprintf(kept, sizeof kept, "%s", engine_dir);
+    snprintf(engine_dir, sizeof engine_dir, "%s", before);
+    engine_dir_remove();
+    snprintf(engine_dir, sizeof engine_dir, "%s", kept);
+    return f;
+}
+
 /* After a crash what no blob claims is freed. A table of blobs that cannot be read claims nothing. */
 static void test_05_an_unreadable_index_frees_nothing(void **state)
 {
     (void)state;
     char original[64], copy[64], path[256], name[128];
-    assert_int_equal(in_process("load", 0), 0);
+    struct names_of f = crashed_tables();
     snprintf(original, sizeof original, "%s", engine_dir);
     snprintf(copy, sizeof copy, "%.50s-copy", original);
-    struct names_of f = names_in("index", ".sst");
-    drop_unfinished(&f);
-    assert_true(f.n > 0);
     const unsigned flips = 24 / FEWER, of_each = (flips + f.n - 1) / f.n;
     for (unsigned i = 0; i < flips; i++) {
         dir_copy(original, copy);
