@@ -13,7 +13,7 @@ struct slot {
     uint64_t writes; /* of any key that falls here */
     uint64_t hash;
     unsigned key_n; /* 0: empty */
-    char key[HOT_KEY_MAX];
+    char key[IDX_HOT_KEY_MAX];
     struct hot_value value;
 };
 
@@ -43,7 +43,7 @@ static struct slot *slot_of(struct view_hot *h, uint64_t hash)
 
 bool view_hot_get(struct view_hot *h, struct str key, struct hot_value *out, uint64_t *ticket)
 {
-    ASSERT(key.n > 0 && key.n <= HOT_KEY_MAX);
+    ASSERT(key.n > 0 && key.n <= IDX_HOT_KEY_MAX);
     struct slot *s = slot_of(h, hash_of(key));
     rt_latch_lock(&s->latch);
     bool found = str_eq(str_of(s->key, s->key_n), key);
@@ -103,7 +103,7 @@ static void forget_all(struct view_hot *h)
 /* Most batches write a few of them, such as counters, many times. */
 void hot_keys_add(struct hot_keys *k, struct str key)
 {
-    if (key.n > HOT_KEY_MAX || k->many) return;
+    if (key.n > IDX_HOT_KEY_MAX || k->many) return;
     uint64_t hash = hash_of(key);
     for (unsigned i = 0; i < k->n; i++)
         if (k->hash[i] == hash) return;

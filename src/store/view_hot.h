@@ -11,7 +11,6 @@
 
 #include "store/view.h"
 
-#define HOT_KEY_MAX   IDX_HOT_KEY_MAX
 #define HOT_VALUE_MAX 64u
 
 struct hot_value {

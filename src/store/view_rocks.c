@@ -167,11 +167,12 @@ static void remove_empty_logs(const char *dir)
 err view_open(const struct view_options *o, struct view **out, char why[512])
 {
     struct view *v = calloc(1, sizeof *v);
-    if (v && !(v->hot = view_hot_new())) {
-        free(v);
-        v = NULL;
-    }
     if (!v) return ERR_NO_MEMORY;
+    v->hot = view_hot_new();
+    if (!v->hot) {
+        free(v);
+        return ERR_NO_MEMORY;
+    }
     set_options(v, o);
     /* The threads that compact keep their share of the cores: what holds a lock that loops take, of RocksDB
      * or of the allocator, must not wait behind everything else that runs. */
