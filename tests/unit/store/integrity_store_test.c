@@ -170,27 +170,19 @@ static void drop_unfinished(struct names_of *f)
     f->n = n;
 }
 
-/* A crash that leaves several tables. Where the index was compacted to one just before, the engine's own
- * entries share its blocks with those of blobs: damage there is refused at the start, and nothing is swept.
+/* Crashes until one leaves several tables; each adds one, unless they were just compacted. With a single table
+ * the engine's own entries share its blocks with those of blobs: damage there is refused at the start, and
+ * nothing is swept.
  */
 static struct names_of crashed_tables(void)
 {
-    char before[64];
     struct names_of f = {.n = 0};
-    snprintf(before, sizeof before, "%.50s-before", engine_dir);
-    dir_copy(engine_dir, before);
     for (unsigned tries = 0; tries < 16 && f.n < 2; tries++) {
-        if (tries) dir_copy(before, engine_dir);
         assert_int_equal(in_process("load", 0), 0);
         f = names_in("index", ".sst");
         drop_unfinished(&f);
     }
     assert_true(f.n >= 2);
-    char kept[64];
-    snprintf(kept, sizeof kept, "%s", engine_dir);
-    snprintf(engine_dir, sizeof engine_dir, "%s", before);
-    engine_dir_remove();
-    snprintf(engine_dir, sizeof engine_dir, "%s", kept);
     return f;
 }
 
