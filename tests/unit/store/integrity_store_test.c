@@ -170,9 +170,9 @@ static void drop_unfinished(struct names_of *f)
     f->n = n;
 }
 
-/* Crashes until one leaves several tables; each adds one, unless they were just compacted. With a single table
- * the engine's own entries share its blocks with those of blobs: damage there is refused at the start, and
- * nothing is swept.
+/* Crashes until one leaves several tables; each adds one, unless they were just compacted. With a single
+ * table the engine's own entries share its blocks with those of blobs: damage there is refused at the start,
+ * and nothing is swept.
  */
 static struct names_of crashed_tables(void)
 {
