@@ -31,6 +31,10 @@ CPPFLAGS := -Isrc -isystem /usr/share/include/llhttp -D_GNU_SOURCE -DINGOT_VERSI
             -include base/banned.h
 CFLAGS   := -std=c17 -Wall -Wextra -Wshadow -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -fno-strict-aliasing -fstack-protector-strong -fno-common $(OPT)
+# The server's malloc. The C library's has locks that loops and RocksDB's threads share, and each growth of its heaps waits for
+# the lock of the address space. Sanitizers bring their own.
+MALLOC_release := -lmimalloc
+MALLOC_clang   := -lmimalloc
 LDLIBS   := -lrocksdb -lssl -lcrypto -lexpat -lisal -lxxhash -luring -ljansson -lstdc++ -lpthread -lm -ldl
 
 SRCS     := $(sort $(shell find src -name '*.c'))
@@ -77,7 +81,7 @@ clean: ## remove build/
 
 $(BIN): $(OUT)/obj/$(MAIN:.c=.o) $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(OPT) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)$(CC) $(OPT) -o $@ $^ $(MALLOC_$(VARIANT)) $(LDLIBS)
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@

@@ -2,7 +2,7 @@
 # Install the Debian packages that a step needs and that are missing. Usage: deps.sh build|test
 set -eu
 build="gcc g++ libc6-dev pkg-config libssl-dev libexpat1-dev librocksdb-dev libisal-dev libxxhash-dev
- liburing-dev node-llhttp libjansson-dev"
+ libmimalloc-dev liburing-dev node-llhttp libjansson-dev"
 test="$build ccache clang clang-format clang-tidy libclang-rt-14-dev llvm-14 libcmocka-dev python3 python3-venv gdb
  awscli rclone restic s3cmd wrk curl openssl ca-certificates libfuse3-dev fuse3 e2fsprogs xfsprogs mount patch"
 case ${1:-build} in

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/perf_context.h>
 #include <rocksdb/perf_level.h>
@@ -16,6 +17,16 @@ struct rocksdb_t {
 struct rocksdb_writebatch_t {
     rocksdb::WriteBatch rep;
 };
+struct rocksdb_cache_t {
+    std::shared_ptr<rocksdb::Cache> rep;
+};
+
+/* ---- cache ---- */
+
+struct rocksdb_cache_t *view_rocks_cache(size_t bytes, size_t block_bytes)
+{
+    return new rocksdb_cache_t{rocksdb::HyperClockCacheOptions(bytes, block_bytes).MakeSharedCache()};
+}
 
 /* ---- get ---- */
 

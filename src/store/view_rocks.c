@@ -75,7 +75,7 @@ static bool incomplete(char **msg)
 static void set_table_options(struct view *v, size_t cache_bytes)
 {
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
-    v->cache = rocksdb_cache_create_lru(cache_bytes);
+    v->cache = view_rocks_cache(cache_bytes, BLOCK_BYTES);
     rocksdb_block_based_options_set_block_cache(t, v->cache);
     rocksdb_block_based_options_set_block_size(t, BLOCK_BYTES);
     rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
