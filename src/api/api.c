@@ -127,6 +127,12 @@ static err check_foreign(struct api_request *rq, const struct iam_needs *needs)
     return ERR_OK;
 }
 
+/* Reads do not queue behind writes, which wait for the disk anyway. */
+static bool changes(const struct http_exchange *x)
+{
+    return x->method != HTTP_GET && x->method != HTTP_HEAD;
+}
+
 static err request_run(struct api *a, struct api_request *rq)
 {
     struct iam_needs needs = {.n = 0};
@@ -139,7 +145,9 @@ static err request_run(struct api *a, struct api_request *rq)
     if (!e) e = check_owners(rq);
     if (!e) {
         api_common_headers(rq);
+        bool was = rt_set_patient(changes(rq->x));
         e = api_rows[rq->op].handler(rq);
+        rt_set_patient(was);
     }
     return !e && arena_overflowed(rq->arena) && rq->x->status == 0 ? ERR_NO_MEMORY : e;
 }

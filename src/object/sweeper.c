@@ -138,6 +138,7 @@ static void sweep_until_stopped(void *arg)
 {
     struct objects *o = arg;
     struct sweeper *s = o->sweeper;
+    rt_set_patient(true);
     rt_mutex_lock(&s->mu);
     while (!s->stopping) {
         rt_mutex_unlock(&s->mu);

@@ -111,7 +111,7 @@ bool rt_spawn(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg
     f->note = f->waits = NULL;
     f->fn = fn;
     f->arg = arg;
-    f->worker = false;
+    f->worker = f->patient = false;
     f->waiter = NULL;
     f->asan_fake = NULL;
     f->timer.slot = 0;
@@ -129,7 +129,8 @@ bool rt_spawn(struct rt_loop *l, const char *name, void (*fn)(void *), void *arg
 void fiber_ready(struct rt_fiber *f)
 {
     f->state = FIBER_READY;
-    list_append(&f->loop->ready, &f->ready);
+    struct rt_loop *l = f->loop;
+    list_append(f->patient && !l->rt->sim ? &l->patient : &l->ready, &f->ready);
 }
 
 void fiber_resume(struct rt_loop *l, struct rt_fiber *f)
@@ -173,7 +174,15 @@ void rt_yield(void)
 void rt_breathe(void)
 {
     struct rt_fiber *f = running();
-    if (f && rt_now() - f->loop->resumed > FIBER_TURN) rt_yield();
+    if (f && rt_now() - f->loop->resumed > (f->patient ? PATIENT_TURN : FIBER_TURN)) rt_yield();
+}
+
+bool rt_set_patient(bool on)
+{
+    struct rt_fiber *f = running();
+    bool was = f && f->patient;
+    if (f) f->patient = on;
+    return was;
 }
 
 void rt_waiter_init(struct rt_waiter *w)

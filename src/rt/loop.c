@@ -22,6 +22,7 @@ struct rt_loop *loop_new(struct rt *r, unsigned index)
     l->index = index;
     l->rt = r;
     list_init(&l->ready);
+    list_init(&l->patient);
     list_init(&l->fibers);
     list_init(&l->idle_socks);
     list_init(&l->gone);
@@ -110,22 +111,51 @@ static bool stopping(struct rt_loop *l)
     return __atomic_load_n(&l->rt->stopping, __ATOMIC_ACQUIRE);
 }
 
+static bool any_ready(const struct rt_loop *l)
+{
+    return !list_empty(&l->ready) || !list_empty(&l->patient);
+}
+
+static struct rt_fiber *next_ready(struct rt_loop *l)
+{
+    bool patient = !list_empty(&l->patient) && (list_empty(&l->ready) || l->owed >= PATIENT_TURN);
+    struct list *e = patient                                ? list_pop(&l->patient)
+                     : l->rt->sim && !list_empty(&l->ready) ? sim_pick_ready(&l->ready)
+                                                            : list_pop(&l->ready);
+    return e ? CONTAINER(e, struct rt_fiber, ready) : NULL;
+}
+
+/* A fiber had the loop for so long. */
+static void settle(struct rt_loop *l, bool patient, int64_t took)
+{
+    if (patient)
+        l->owed = l->owed > took ? l->owed - took : 0;
+    else if (list_empty(&l->patient))
+        l->owed = 0;
+    else
+        l->owed += took;
+}
+
 static void resume_ready(struct rt_loop *l)
 {
-    for (unsigned n = 0; n < RUN_BUDGET && !stopping(l); n++) {
+    int64_t turn = LOOP_TURN;
+    l->resumed = l->now;
+    for (unsigned n = 0; n < RUN_BUDGET && !stopping(l) && l->resumed - l->now <= turn; n++) {
         if (n % 16 == 15 || list_empty(&l->ready)) inbox_run(l);
-        struct list *e =
-            l->rt->sim && !list_empty(&l->ready) ? sim_pick_ready(&l->ready) : list_pop(&l->ready);
-        if (!e) break;
-        l->resumed = rt_now();
-        fiber_resume(l, CONTAINER(e, struct rt_fiber, ready));
-        if (l->resumed - l->now > LOOP_TURN) break;
+        struct rt_fiber *f = next_ready(l);
+        if (!f) break;
+        bool patient = f->patient;
+        if (patient) turn = PATIENT_POLL;
+        fiber_resume(l, f);
+        int64_t now = rt_now();
+        settle(l, patient, now - l->resumed);
+        l->resumed = now;
     }
 }
 
 static void poll_events(struct rt_loop *l)
 {
-    bool busy = !list_empty(&l->ready) || !list_empty(&l->idle_socks) || !list_empty(&l->gone);
+    bool busy = any_ready(l) || !list_empty(&l->idle_socks) || !list_empty(&l->gone);
     int64_t until = busy ? 0 : timers_next(l);
     if (until > l->now) {
         __atomic_store_n(&l->sleeping, 1, __ATOMIC_SEQ_CST);

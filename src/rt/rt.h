@@ -67,6 +67,11 @@ void rt_yield(void);
 /* As rt_yield, once this fiber has had its loop for over a millisecond; else, and outside fibers, nothing.
  * The calls of sockets and files do so themselves; what goes on for long without them asks here. */
 void rt_breathe(void);
+/* Patient, this fiber gives way to those that are not: it runs when none of them is ready, or when they have
+ * had the loop for longer than patient fibers since one became ready; and it breathes every 0.1 ms. For what
+ * changes things or goes on for long, so that what only reads need not queue behind it. Returns what it was
+ * before. Outside fibers: nothing. */
+bool rt_set_patient(bool on);
 void rt_sleep(int64_t ns);
 int64_t rt_now(void); /* monotonic ns; callable anywhere; virtual under RT_SIM */
 /* What this fiber is doing, for the debug page; a literal. Returns the former one. */

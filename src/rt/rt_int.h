@@ -41,6 +41,8 @@ enum {
     RUN_BUDGET = 256,       /* fibers resumed before the backend is asked again */
     FIBER_TURN = 1000000,   /* ns that a fiber may have its loop (rt_breathe) */
     LOOP_TURN = 2000000,    /* ns for all fibers before the backend is asked again */
+    PATIENT_TURN = 100000,  /* FIBER_TURN of a patient one */
+    PATIENT_POLL = 200000,  /* LOOP_TURN once patient fibers run: others may have become ready */
     WORK_QUEUE_MAX = 65536, /* fire-and-forget jobs waiting */
     SIGNALS_MAX = 16,
     TRACE_DEPTH = 48,
@@ -68,7 +70,8 @@ struct rt_fiber {
     int64_t since;     /* loop time of the last change of state */
     void (*fn)(void *);
     void *arg;
-    bool worker; /* RT_SIM: this fiber plays a worker thread */
+    bool worker;  /* RT_SIM: this fiber plays a worker thread */
+    bool patient; /* rt_set_patient */
     struct rt_timer timer;
     struct rt_waiter *waiter; /* the one the timer is about */
     char *map;                /* the mapping: guard page, stack, this struct */
@@ -149,10 +152,12 @@ struct rt_loop {
     struct rt_fiber *current; /* running fiber */
     const char *current_name; /* (any, atomic) */
     struct list ready;        /* fibers to resume */
-    struct list fibers;       /* all live ones */
-    struct list idle_socks;   /* sockets whose idle callback is due */
-    struct list gone;         /* sources to tell that they are forgotten */
-    struct list armed;        /* RT_URING: sources with a poll set */
+    struct list patient;      /* the patient ones among them; RT_SIM: none, any order is tried */
+    int64_t owed;       /* ns that others had the loop while patient fibers were ready, and they had not */
+    struct list fibers; /* all live ones */
+    struct list idle_socks; /* sockets whose idle callback is due */
+    struct list gone;       /* sources to tell that they are forgotten */
+    struct list armed;      /* RT_URING: sources with a poll set */
     struct timer_heap timers;
     int64_t now;     /* at the start of this pass */
     int64_t resumed; /* when the running fiber got its turn */

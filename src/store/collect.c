@@ -321,6 +321,7 @@ static err collect_all(struct engine *e)
 static void run(void *arg)
 {
     struct engine *e = arg;
+    rt_set_patient(true);
     err r = collect_all(e);
     if (r && r != ERR_NO_SPACE)
         LOG_WARN("the log could not be collected and is tried again later", LF_Z("error", err_name(r)));

@@ -171,6 +171,7 @@ static err drain_all(struct extents *x)
 static void puncher(void *arg)
 {
     struct extents *x = arg;
+    rt_set_patient(true);
     rt_sleep(GATHER_NS);
     for (;;) {
         rt_mutex_lock(&x->mu);

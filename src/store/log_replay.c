@@ -147,7 +147,7 @@ err log_read_segment(struct log *l, uint64_t number, log_record_fn *fn, void *ar
         struct log_walk w = {.next_seq = s->head.first_seq, .end = LOG_ALIGN};
         e = log_walk_segment(&s->head, data, &w, fn, arg);
         if (!e && w.next_seq != want) e = damaged(l, s, &w, want, why);
-        free(data);
+        rt_work_long("log-read", free, data); /* so much memory takes a loop milliseconds to give back */
     }
     rt_latch_lock(&l->lock);
     s->readers--;

@@ -172,6 +172,7 @@ static bool closing(struct purge *p)
 static void purge_fiber(void *arg)
 {
     struct purge *p = arg;
+    rt_set_patient(true);
     for (;;) {
         rt_latch_lock(&p->lock);
         bool more = !p->closing && next_range(p, &p->range);

@@ -109,6 +109,7 @@ static void work(struct batch *b)
 static void fiber(void *arg)
 {
     struct batch *b = arg;
+    rt_set_patient(true);
     work(b);
     rt_sem_give(&b->done, 1);
 }
