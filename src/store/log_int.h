@@ -42,7 +42,8 @@ struct log {
 void log_wait_changed(struct log *l);
 void log_path(const struct log *l, char out[LOG_PATH_MAX], const char *name);
 void log_segment_path(const struct log *l, char out[LOG_PATH_MAX], uint64_t number);
-/* Opens with O_DIRECT where the file system has it. fd or -errno. */
+/* For making and for replaying, with O_DIRECT where the file system has it; the segments that are begun are
+ * opened without. fd or -errno. */
 int log_file_open(struct log *l, const char *path, int flags);
 /* A file of zeros, written and durable, under a free-* name that is appended to the spares. */
 err log_spare_make(struct log *l, uint64_t bytes, char name[64]);

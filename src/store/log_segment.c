@@ -171,7 +171,9 @@ static err begin_file(struct log *l, const char *spare, uint64_t number)
         return ERR_NO_MEMORY;
     }
     struct stat st;
-    s->fd = log_file_open(l, from, O_RDWR);
+    /* Through the page cache: who asks for what was just written finds it in memory. What a start finds is
+     * read past it, so that only what is on the disk counts, even after a flush that failed. */
+    s->fd = sys->open(from, O_RDWR, 0600);
     int rc = s->fd < 0 ? s->fd : sys->fstat(s->fd, &st);
     if (rc >= 0) {
         s->head = (struct log_segment_head){.segment = number,

@@ -7,6 +7,8 @@
 #include "conformance/store_engine.h"
 #include "store/log_int.h"
 
+#include <fcntl.h>
+
 #define SEGMENT ((uint64_t)64 << 10)
 
 static struct log *open_log_as(uint64_t epoch, uint8_t id, err want)
@@ -325,12 +327,50 @@ static void test_salvage(void **state)
     log_close(l);
 }
 
+/* ---- through the page cache, and past it ---- */
+
+static struct sys_ops watched;
+static int opened; /* flags of the last opening of a segment for what goes on in it */
+
+static int watched_open(const char *path, int flags, unsigned mode)
+{
+    if (strstr(path, "/log/") && !(flags & O_CREAT)) opened = flags;
+    return sys_real.open(path, flags, mode);
+}
+
+/* What is begun is in the page cache for readers. A start asks the disk: after a flush that failed, the page
+ * cache has what the disk has not. */
+static void test_past_the_page_cache(void **state)
+{
+    (void)state;
+    watched = sys_real;
+    watched.open = watched_open;
+    sys = &watched;
+    opened = -1;
+    struct log *l = open_log(1);
+    append(l, 100, 1);
+    assert_int_equal(opened, O_RDWR);
+    log_close(l);
+    opened = -1;
+    l = open_log(2);
+    assert_int_equal(opened, O_RDWR | O_DIRECT);
+    log_close(l);
+    sys = &sys_real;
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_round_trip), T(test_torn_tail),        T(test_rot),     T(test_rot_across_segments),
-        T(test_recycled),   T(test_record_in_a_body), T(test_foreign), T(test_salvage),
+        T(test_round_trip),
+        T(test_torn_tail),
+        T(test_rot),
+        T(test_rot_across_segments),
+        T(test_recycled),
+        T(test_record_in_a_body),
+        T(test_foreign),
+        T(test_salvage),
+        T(test_past_the_page_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
