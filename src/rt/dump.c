@@ -13,6 +13,7 @@ static void dump_fiber(const struct rt_fiber *f, struct buf *out)
     static const char *const state[] = {"ready", "running", "waiting", "ended"};
     int64_t ms = (f->loop->now - f->since) / RT_MS;
     buf_fmt(out, "loop=%u fiber=%s state=%s", f->loop->index, f->name, state[f->state]);
+    if (f->patient) buf_cstr(out, " patient");
     if (f->waits) buf_fmt(out, " for=\"%s\"", f->waits);
     if (f->note) buf_fmt(out, " note=\"%s\"", f->note);
     buf_fmt(out, " ms=%lld\n", (long long)(ms < 0 ? 0 : ms));

@@ -111,18 +111,13 @@ static bool stopping(struct rt_loop *l)
     return __atomic_load_n(&l->rt->stopping, __ATOMIC_ACQUIRE);
 }
 
-static bool any_ready(const struct rt_loop *l)
-{
-    return !list_empty(&l->ready) || !list_empty(&l->patient);
-}
-
 static struct rt_fiber *next_ready(struct rt_loop *l)
 {
-    bool patient = !list_empty(&l->patient) && (list_empty(&l->ready) || l->owed >= PATIENT_TURN);
-    struct list *e = patient                                ? list_pop(&l->patient)
-                     : l->rt->sim && !list_empty(&l->ready) ? sim_pick_ready(&l->ready)
-                                                            : list_pop(&l->ready);
-    return e ? CONTAINER(e, struct rt_fiber, ready) : NULL;
+    struct list *from = &l->ready, *e;
+    if (!list_empty(&l->patient) && (list_empty(from) || l->owed >= PATIENT_TURN)) from = &l->patient;
+    if (list_empty(from)) return NULL;
+    e = l->rt->sim ? sim_pick_ready(from) : list_pop(from);
+    return CONTAINER(e, struct rt_fiber, ready);
 }
 
 /* A fiber had the loop for so long. */
@@ -155,7 +150,8 @@ static void resume_ready(struct rt_loop *l)
 
 static void poll_events(struct rt_loop *l)
 {
-    bool busy = any_ready(l) || !list_empty(&l->idle_socks) || !list_empty(&l->gone);
+    bool busy = !list_empty(&l->ready) || !list_empty(&l->patient) || !list_empty(&l->idle_socks) ||
+                !list_empty(&l->gone);
     int64_t until = busy ? 0 : timers_next(l);
     if (until > l->now) {
         __atomic_store_n(&l->sleeping, 1, __ATOMIC_SEQ_CST);

@@ -174,8 +174,8 @@ err view_open(const struct view_options *o, struct view **out, char why[512])
         return ERR_NO_MEMORY;
     }
     set_options(v, o);
-    /* The threads that compact keep their share of the cores: what holds a lock that loops take, of RocksDB
-     * or of the allocator, must not wait behind everything else that runs. */
+    /* The threads that compact keep their share of the cores: what holds RocksDB's lock of its versions,
+     * which loops take, must not wait behind everything else that runs. */
     rocksdb_env_t *env = rocksdb_create_default_env();
     rocksdb_env_lower_thread_pool_io_priority(env);
     rocksdb_env_destroy(env);

@@ -80,3 +80,30 @@ def test_the_debug_page_lists_fibers(server):
     answer = get(server, "/-/debug/fibers")
     assert answer.status_code == 200
     assert re.search(r"^loop=\d+ fiber=\S+ state=\S+", answer.text, re.M), answer.text
+
+
+def test_requests_that_change_something_give_way_to_those_that_read(start_server):
+    s = start_server()
+    s3 = s.client()
+    s3.create_bucket(Bucket="box")
+    s3.put_object(Bucket="box", Key="large", Body=bytes(48 << 20))
+    host, port = s.address
+
+    def begin(operation, key, more=""):
+        """A request that does not come to its end: its body is not sent, or its answer not read."""
+        url = s3.generate_presigned_url(operation, Params={"Bucket": "box", "Key": key})
+        c = s.connect()
+        c.sendall(f"{operation[:3].upper()} {url[len(s.endpoint):]} HTTP/1.1\r\nHost: {host}:{port}\r\n{more}\r\n".encode())
+        assert c.recv(9).startswith(b"HTTP/1.1 ")
+        return c
+
+    def fibers():
+        lines = get(s, "/-/debug/fibers").text.splitlines()
+        return [line for line in lines if 'note="reading a request body"' in line], [line for line in lines if 'note="sending a body"' in line]
+
+    held = [begin("put_object", "slow", "Content-Length: 5\r\nExpect: 100-continue\r\n"), begin("get_object", "large")]
+    writes, reads = fibers()
+    assert len(writes) == 1 and " patient " in writes[0], writes
+    assert len(reads) == 1 and " patient " not in reads[0], reads
+    for c in held:
+        c.close()

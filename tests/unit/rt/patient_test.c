@@ -52,23 +52,41 @@ static void test_others_go_first(void **state)
 
 /* ---- who is patient is not forgotten ---- */
 
+/* Takes the loop for so long, again and again, until it is enough. */
+struct user {
+    bool patient;
+    int64_t ns;
+    unsigned turns;
+};
 static bool enough;
 
-static void greedy(void *arg)
+static void use(void *arg)
 {
-    (void)arg;
-    while (!enough) {
-        spin(RT_MS / 100);
-        rt_yield();
+    struct user *u = arg;
+    for (rt_set_patient(u->patient); !enough; rt_yield()) {
+        spin(u->ns);
+        u->turns++;
     }
     rt_sem_give(&all_done, 1);
 }
 
-static void share(struct rt *r)
+static void users_start(struct rt *r, struct user *u, unsigned n)
 {
     rt_sem_init(&all_done, 0);
     enough = false;
-    for (unsigned i = 0; i < FEW; i++) CHECK(rt_spawn(rt_loop_at(r, 0), "greedy", greedy, NULL));
+    for (unsigned i = 0; i < n; i++) CHECK(rt_spawn(rt_loop_at(r, 0), "user", use, u));
+}
+
+static void users_stop(unsigned n)
+{
+    enough = true;
+    CHECK(rt_sem_take(&all_done, n, RT_FOREVER));
+}
+
+static void share(struct rt *r)
+{
+    struct user greedy = {.ns = RT_MS / 100};
+    users_start(r, &greedy, FEW);
     CHECK(!rt_set_patient(true));
     int64_t from = rt_now(), had = 0;
     for (int i = 0; i < 100; i++) {
@@ -79,8 +97,7 @@ static void share(struct rt *r)
     }
     int64_t took = rt_now() - from;
     CHECK(rt_set_patient(false));
-    enough = true;
-    CHECK(rt_sem_take(&all_done, FEW, RT_FOREVER));
+    users_stop(FEW);
     CHECK(took < 8 * had); /* twice, on a machine that does not stall */
 }
 
@@ -92,31 +109,14 @@ static void test_patient_has_its_share(void **state)
 
 /* ---- what becomes ready meanwhile need not wait for all that are patient ---- */
 
-static uint64_t turns;
-
-static void hog(void *arg)
-{
-    (void)arg;
-    rt_set_patient(true);
-    while (!enough) {
-        spin(RT_MS / 10);
-        turns++;
-        rt_yield();
-    }
-    rt_sem_give(&all_done, 1);
-}
-
 static void soon(struct rt *r)
 {
     enum { NAPS = 100 };
-    rt_sem_init(&all_done, 0);
-    enough = false;
-    turns = 0;
-    for (unsigned i = 0; i < MANY; i++) CHECK(rt_spawn(rt_loop_at(r, 0), "hog", hog, NULL));
+    struct user patient_ones = {.patient = true, .ns = RT_MS / 10};
+    users_start(r, &patient_ones, MANY);
     for (int i = 0; i < NAPS; i++) rt_sleep(RT_MS / 100);
-    CHECK(turns < 10 * NAPS); /* two or three each; twenty if all had their turn first */
-    enough = true;
-    CHECK(rt_sem_take(&all_done, MANY, RT_FOREVER));
+    CHECK(patient_ones.turns < 10 * NAPS); /* two or three each; twenty if all had their turn first */
+    users_stop(MANY);
 }
 
 static void test_others_are_noticed_soon(void **state)
@@ -127,34 +127,22 @@ static void test_others_are_noticed_soon(void **state)
 
 /* ---- breathing ---- */
 
-static void count_turns(void *arg)
-{
-    while (!enough) {
-        ++*(unsigned *)arg;
-        rt_yield();
-    }
-    rt_sem_give(&all_done, 1);
-}
-
 static void breath(struct rt *r)
 {
-    unsigned between = 0;
-    rt_sem_init(&all_done, 0);
-    enough = false;
-    CHECK(rt_spawn(rt_loop_at(r, 0), "turns", count_turns, &between));
+    struct user between = {.ns = 0};
+    unsigned breaths = 0;
+    users_start(r, &between, 1);
     rt_set_patient(true);
     rt_yield();
-    unsigned before = between, breaths = 0;
     for (int i = 0; i < 200; i++) { /* 10 ms */
-        unsigned was = between;
+        unsigned was = between.turns;
         spin(RT_MS / 20);
         rt_breathe();
-        breaths += between != was;
+        breaths += between.turns != was;
     }
-    CHECK(between > before && breaths >= 50); /* one in two or three; one in twenty if it were not patient */
+    CHECK(breaths >= 50); /* one in two or three; one in twenty if it were not patient */
     rt_set_patient(false);
-    enough = true;
-    CHECK(rt_sem_take(&all_done, 1, RT_FOREVER));
+    users_stop(1);
 }
 
 static void test_patient_breathes_often(void **state)
