@@ -50,6 +50,11 @@ static err decode_places(struct rd *r, struct blob_entry *e)
     return err_;
 }
 
+bool blob_entry_in_log(struct str value)
+{
+    return value.n > 0 && value.p[0] == BLOB_INLINE;
+}
+
 err blob_entry_decode(struct str value, struct blob_entry *e)
 {
     struct rd r = rd_of(value);

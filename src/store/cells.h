@@ -44,6 +44,7 @@ struct str inner_key(char out[INNER_KEY_MAX], char kind, uint64_t id);
 void blob_entry_encode(struct buf *out, const struct blob_entry *e);
 /* places in memory of their own; e->id is the caller's. */
 err blob_entry_decode(struct str value, struct blob_entry *e);
+bool blob_entry_in_log(struct str value); /* where is BLOB_INLINE, as far as one can tell at a glance */
 struct blob_places *blob_places_copy(const struct extent_place *v, size_t n); /* users 1; NULL: no memory */
 
 /* ---- cells ---- */

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "store/engine_int.h"
+#include "store/living.h"
 #include "sys/sys.h"
 
 #define MOVE_BLOBS 256u
@@ -18,6 +19,7 @@ struct collect {
     struct engine *e;
     struct arena *ops;    /* of one record */
     struct arena *bodies; /* what waits to be moved: the segment is let go of before the last of it */
+    struct living living; /* of a window's bodies */
     struct extent_small small[MOVE_BLOBS];
     size_t move_of[MOVE_BLOBS]; /* the operation of each */
     struct log_op moves[MOVE_BLOBS];
@@ -98,6 +100,7 @@ static err flush_moves(struct collect *c)
 /* A body that still lives here is queued to move, as a copy. */
 static err consider_body(struct collect *c, const struct log_op *op)
 {
+    if (!living_has(&c->living, op->blob)) return ERR_OK;
     char key[INNER_KEY_MAX];
     struct cell *cell;
     err e = cells_pin(c->e->cells, inner_key(key, INNER_BLOB, op->blob), CELL_BLOB, &cell);
@@ -154,9 +157,8 @@ static err collect_op(void *arg, uint64_t seq, struct log_op *op)
     return e;
 }
 
-static err collect_record(void *arg, const struct log_record *r)
+static err collect_record(struct collect *c, const struct log_record *r)
 {
-    struct collect *c = arg;
     c->segment = r->segment;
     c->payload_at = log_payload_at(r);
     buf_clear(&c->stripped);
@@ -165,6 +167,31 @@ static err collect_record(void *arg, const struct log_record *r)
     if (!e && (c->stripped.overflow || c->commit.overflow)) e = ERR_NO_MEMORY;
     if (!e) e = archive_append(c->e->archive, r->head.first_seq, r->head.commits, buf_view(&c->stripped));
     if (rt_fiber_self()) rt_yield();
+    return e;
+}
+
+static err ask_op(void *arg, uint64_t seq, struct log_op *op)
+{
+    struct collect *c = arg;
+    (void)seq;
+    bool body = op && op->kind == TXN_PUBLISH && op->where == LOG_BODY_INLINE;
+    return body ? living_ask(&c->living, op->blob) : ERR_OK;
+}
+
+/* What the view does not know any more, although it has all commits of this segment, is not asked about one
+ * by one. */
+static err collect_window(void *arg, const struct log_record *r, size_t n)
+{
+    struct collect *c = arg;
+    err e = ERR_OK;
+    living_clear(&c->living);
+    for (size_t i = 0; i < n && !e; i++) {
+        e = log_payload_walk(r[i].payload, r[i].head.first_seq, r[i].head.commits, c->ops, ask_op, c);
+        arena_reset(c->ops);
+        rt_breathe();
+    }
+    if (!e) e = living_find(&c->living, c->e->view);
+    for (size_t i = 0; i < n && !e; i++) e = collect_record(c, &r[i]);
     return e;
 }
 
@@ -237,7 +264,7 @@ static err collect_segment(struct collect *c, const struct log_segment_info *s)
     uint64_t taken_back = atomic_load(&e->batches_taken_back);
     err r = view_flush(e->view);
     if (r && r != ERR_NO_SPACE) engine_fail(e, "flush the index", r);
-    if (!r) r = log_read_segment(e->log, s->number, collect_record, c, why);
+    if (!r) r = log_read_segment(e->log, s->number, collect_window, c, why);
     if (!r) r = flush_moves(c);
     if (!r) r = wait_until_decided(e, taken_back);
     if (!r) r = archive_sync(e->archive);
@@ -314,6 +341,7 @@ static err collect_all(struct engine *e)
     arena_free(c->bodies);
     buf_free(&c->commit);
     buf_free(&c->stripped);
+    living_free(&c->living);
     free(c);
     return r;
 }

@@ -80,8 +80,10 @@ struct log_segment_info {
     bool active;
 };
 bool log_oldest(struct log *l, struct log_segment_info *out);
-/* The records of one full segment. */
-err log_read_segment(struct log *l, uint64_t number, log_record_fn *fn, void *arg, char why[512]);
+/* The records of one full segment, some at once: all that lie in the next 4 MiB, one in any case. They are
+ * valid during the call. */
+typedef err log_window_fn(void *arg, const struct log_record *r, size_t n);
+err log_read_segment(struct log *l, uint64_t number, log_window_fn *fn, void *arg, char why[512]);
 /* Gives back the oldest segment: waits for reads, then recycles or removes the file. */
 err log_retire(struct log *l, uint64_t number);
 

@@ -62,5 +62,8 @@ struct log_walk {
 };
 err log_walk_segment(const struct log_segment_head *h, const unsigned char *data, struct log_walk *w,
                      log_record_fn *fn, void *arg);
+/* What should come after w->end is not there, although commit `until` is known. ERR_OK when salvaging. */
+err log_damaged(struct log *l, const struct log_segment *s, const struct log_walk *w, uint64_t until,
+                char why[512]);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading the log back: at opening, in collection, in recovery. A torn tail is told from rot: the appender
+/* Reading the log back: at opening and in recovery. A torn tail is told from rot: the appender
  * writes one record at a time, each durable before the next begins, so a valid record after a bad one proves
  * that the bad one was once whole. */
 #include "store/log_int.h"
@@ -61,8 +61,8 @@ static err log_segment_slurp(const struct log_segment *s, unsigned char **data)
     return j.e;
 }
 
-static err damaged(struct log *l, const struct log_segment *s, const struct log_walk *w, uint64_t until,
-                   char why[512])
+err log_damaged(struct log *l, const struct log_segment *s, const struct log_walk *w, uint64_t until,
+                char why[512])
 {
     l->damage++;
     snprintf(why, 512,
@@ -78,7 +78,7 @@ static err damaged(struct log *l, const struct log_segment *s, const struct log_
 static err replay_segment(struct log *l, struct log_segment *s, uint64_t *next_seq, log_record_fn *fn,
                           void *arg, char why[512])
 {
-    unsigned char *data;
+    unsigned char *data = NULL;
     err e = log_segment_slurp(s, &data);
     if (e) {
         snprintf(why, 512, "log segment %016llx cannot be read: %s", (unsigned long long)s->head.segment,
@@ -90,7 +90,7 @@ static err replay_segment(struct log *l, struct log_segment *s, uint64_t *next_s
     while (!e && w.beyond) {
         struct log_record_head r;
         log_record_peek(data + w.beyond, s->head.bytes - w.beyond, &r);
-        e = damaged(l, s, &w, r.first_seq, why);
+        e = log_damaged(l, s, &w, r.first_seq, why);
         if (e) break;
         w.end = w.beyond;
         w.next_seq = r.first_seq;
@@ -112,7 +112,7 @@ err log_replay(struct log *l, uint64_t from_seq, log_record_fn *fn, void *arg, c
         if (next && next != s->head.first_seq) {
             struct log_segment *before = l->segments[i - 1];
             struct log_walk w = {.next_seq = next, .end = before->end};
-            err e = damaged(l, before, &w, s->head.first_seq, why);
+            err e = log_damaged(l, before, &w, s->head.first_seq, why);
             if (e) return e;
         }
         /* What the next segment begins with says that this one is wholly known. */
@@ -127,30 +127,4 @@ err log_replay(struct log *l, uint64_t from_seq, log_record_fn *fn, void *arg, c
     }
     l->next_seq = next ? next : 1;
     return ERR_OK;
-}
-
-err log_read_segment(struct log *l, uint64_t number, log_record_fn *fn, void *arg, char why[512])
-{
-    rt_latch_lock(&l->lock);
-    struct log_segment *s = NULL;
-    for (size_t i = 0; i + 1 < l->n && !s; i++)
-        if (l->segments[i]->head.segment == number) s = l->segments[i];
-    if (s) s->readers++;
-    rt_latch_unlock(&l->lock);
-    ASSERT(s);
-    uint64_t want = s->last_seq + 1;
-    unsigned char *data;
-    err e = log_segment_slurp(s, &data);
-    if (e) {
-        snprintf(why, 512, "log segment %016llx cannot be read: %s", (unsigned long long)number, err_name(e));
-    } else {
-        struct log_walk w = {.next_seq = s->head.first_seq, .end = LOG_ALIGN};
-        e = log_walk_segment(&s->head, data, &w, fn, arg);
-        if (!e && w.next_seq != want) e = damaged(l, s, &w, want, why);
-        rt_work_long("log-read", free, data); /* so much memory takes a loop milliseconds to give back */
-    }
-    rt_latch_lock(&l->lock);
-    s->readers--;
-    rt_latch_unlock(&l->lock);
-    return e;
 }
