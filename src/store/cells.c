@@ -5,7 +5,7 @@
 
 #include <xxhash.h>
 
-#define BUCKETS  16384u
+#define BUCKETS  65536u
 #define IDLE_MAX 32768u /* cells that stay although nobody pins them: some 300 bytes each */
 /* Memory of cells that is kept for the next ones: the allocator has locks of its own, and who frees a cell is
  * seldom who made it. */

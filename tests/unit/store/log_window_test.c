@@ -127,7 +127,7 @@ static void damage(uint64_t segment)
     char path[128];
     snprintf(path, sizeof path, "%s/log/%016llx.log", engine_dir, (unsigned long long)segment);
     int fd = open(path, O_RDWR);
-    char c;
+    char c = 0;
     assert_true(fd >= 0 && pread(fd, &c, 1, 5 * MIB + 200) == 1);
     c = (char)(c ^ 1);
     assert_true(pwrite(fd, &c, 1, 5 * MIB + 200) == 1);
