@@ -50,28 +50,34 @@ static void fill(void *arg)
     while (!w->e && next_record(w, begin, n)) continue;
 }
 
-static void window_free(void *arg)
+static void free_job(void *arg)
 {
     struct window *w = arg;
     free(w->data);
     free(w->records);
 }
 
+/* So much memory takes a loop long to give back. */
+static void window_free(struct window *w)
+{
+    rt_work_long("log-read", free_job, w);
+}
+
 static bool window_alloc(struct window *w, size_t cap)
 {
-    rt_work_long("log-read", window_free, w); /* so much memory takes a loop long to give back */
     w->data = log_alloc(cap);
     w->records = calloc(cap / LOG_ALIGN, sizeof *w->records);
     w->cap = cap;
     return w->data && w->records;
 }
 
-/* Fewer than one record: there is none. */
+/* No record: none that is whole and right comes next. */
 static err window_next(struct window *w)
 {
     if (!w->data && !window_alloc(w, WINDOW)) return ERR_NO_MEMORY;
     rt_work_long("log-read", fill, w);
     if (w->e || w->need <= w->cap) return w->e;
+    window_free(w);
     if (!window_alloc(w, w->need)) return ERR_NO_MEMORY;
     rt_work_long("log-read", fill, w);
     return w->e;
@@ -110,7 +116,7 @@ err log_read_segment(struct log *l, uint64_t number, log_window_fn *fn, void *ar
                  err_name(w.e));
     else if (!e && w.walk.next_seq != s->last_seq + 1)
         e = log_damaged(l, s, &w.walk, s->last_seq + 1, why);
-    rt_work_long("log-read", window_free, &w);
+    window_free(&w);
     rt_latch_lock(&l->lock);
     s->readers--;
     rt_latch_unlock(&l->lock);
