@@ -96,7 +96,7 @@ class Files : public rocksdb::FileSystemWrapper
         opened_ns.store(now_ns(), std::memory_order_relaxed);
         std::unique_ptr<FSRandomAccessFile> f;
         IOStatus s = FileSystemWrapper::NewRandomAccessFile(path, options, &f, dbg);
-        if (s.ok()) out->reset(new Table(std::move(f), open(path.c_str(), O_RDONLY | O_CLOEXEC)));
+        if (s.ok()) out->reset(new Table(std::move(f), sys_real.open(path.c_str(), O_RDONLY, 0)));
         return s;
     }
 };
