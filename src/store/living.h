@@ -1,5 +1,5 @@
 /* living: which of many bodies in the log still live, by one walk over the blob table. A look-up of each
- * reads the index thousands of times a segment: it was most of what collection cost. */
+ * reads the index thousands of times a segment. */
 #ifndef STORE_LIVING_H
 #define STORE_LIVING_H
 

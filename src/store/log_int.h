@@ -60,6 +60,10 @@ void log_segment_free(struct log_segment *s);
 struct log_walk {
     uint64_t next_seq, end, beyond;
 };
+/* The record that w expects next, at p, of which n bytes are there. Its size in the segment; 0: there is none
+ * that is whole and right. When n is less than the size, it may not have been verified and has no payload. */
+uint64_t log_record_at(const struct log_segment_head *h, const struct log_walk *w, const unsigned char *p,
+                       size_t n, struct log_record *r);
 err log_walk_segment(const struct log_segment_head *h, const unsigned char *data, struct log_walk *w,
                      log_record_fn *fn, void *arg);
 /* What should come after w->end is not there, although commit `until` is known. ERR_OK when salvaging. */

@@ -17,23 +17,33 @@ static uint64_t find_beyond(const struct log_segment_head *h, const unsigned cha
     return 0;
 }
 
+uint64_t log_record_at(const struct log_segment_head *h, const struct log_walk *w, const unsigned char *p,
+                       size_t n, struct log_record *r)
+{
+    *r = (struct log_record){.segment = h->segment, .offset = w->end};
+    if (n < LOG_RECORD_HEADER || log_record_peek(p, h->bytes - w->end, &r->head) != ERR_OK ||
+        r->head.first_seq != w->next_seq)
+        return 0;
+    uint64_t size = log_record_size(r->head.payload_len);
+    if (r->head.payload_len > n - LOG_RECORD_HEADER) return size;
+    if (!log_record_verify(h, &r->head, w->end, p)) return 0;
+    r->payload = str_of((const char *)p + LOG_RECORD_HEADER, r->head.payload_len);
+    return size;
+}
+
 err log_walk_segment(const struct log_segment_head *h, const unsigned char *data, struct log_walk *w,
                      log_record_fn *fn, void *arg)
 {
-    uint64_t at = w->end;
+    struct log_record r;
+    uint64_t size;
     w->beyond = 0;
-    while (at + LOG_RECORD_HEADER <= h->bytes) {
-        struct log_record r = {.segment = h->segment, .offset = at};
-        if (log_record_peek(data + at, h->bytes - at, &r.head) != ERR_OK) break;
-        if (r.head.first_seq != w->next_seq || !log_record_verify(h, &r.head, at, data + at)) break;
-        r.payload = str_of((const char *)data + at + LOG_RECORD_HEADER, r.head.payload_len);
+    while (w->end < h->bytes && (size = log_record_at(h, w, data + w->end, h->bytes - w->end, &r)) != 0) {
         err e = fn ? fn(arg, &r) : ERR_OK;
         if (e) return e;
         w->next_seq += r.head.commits;
-        at += log_record_size(r.head.payload_len);
-        w->end = at;
+        w->end += size;
     }
-    w->beyond = find_beyond(h, data, at);
+    w->beyond = find_beyond(h, data, w->end);
     return ERR_OK;
 }
 

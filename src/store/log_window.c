@@ -20,22 +20,16 @@ struct window {
 /* The next record, if all of it lies in the first n bytes of the window. */
 static bool next_record(struct window *w, uint64_t begin, size_t n)
 {
-    const struct log_segment_head *h = &w->s->head;
-    uint64_t at = w->walk.end;
-    struct log_record r = {.segment = h->segment, .offset = at};
-    if (at - begin + LOG_RECORD_HEADER > n) return false;
-    const unsigned char *p = w->data + (at - begin);
-    if (log_record_peek(p, h->bytes - at, &r.head) != ERR_OK || r.head.first_seq != w->walk.next_seq)
-        return false;
-    uint64_t size = log_record_size(r.head.payload_len);
-    if (at - begin + size > n) {
-        if (at == begin) w->need = (size_t)size;
+    uint64_t at = w->walk.end - begin;
+    struct log_record *r = &w->records[w->n];
+    uint64_t size = at < n ? log_record_at(&w->s->head, &w->walk, w->data + at, n - at, r) : 0;
+    if (at + size > n) {
+        if (at == 0) w->need = (size_t)size;
         return false;
     }
-    if (!log_record_verify(h, &r.head, at, p)) return false;
-    r.payload = str_of((const char *)p + LOG_RECORD_HEADER, r.head.payload_len);
-    w->records[w->n++] = r;
-    w->walk.next_seq += r.head.commits;
+    if (size == 0) return false;
+    w->n++;
+    w->walk.next_seq += r->head.commits;
     w->walk.end += size;
     return true;
 }

@@ -44,6 +44,21 @@ static inline void engine_dir_remove(void)
     nftw(engine_dir, engine_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* For cmocka. */
+static inline int engine_dir_setup(void **state)
+{
+    (void)state;
+    engine_dir_make();
+    return 0;
+}
+
+static inline int engine_dir_teardown(void **state)
+{
+    (void)state;
+    engine_dir_remove();
+    return 0;
+}
+
 /* o: NULL, or options without dir. */
 static inline void engine_dir_open(struct store *s, const struct engine_options *o)
 {

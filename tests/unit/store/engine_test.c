@@ -143,20 +143,6 @@ static void assert_clean(void)
     buf_free(&r.lines);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    engine_dir_make();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
 static const size_t sizes[] = {0, 10, 4096, 65536, 65537, 700000};
 
 static void fill(struct store *s, uint64_t from, uint64_t to)
@@ -373,7 +359,7 @@ static void test_every_call_fails_once(void **state)
     }
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, engine_dir_setup, engine_dir_teardown)
 int main(int argc, char **argv)
 {
     if (argc == 4) {

@@ -78,20 +78,6 @@ static uint64_t replayed(uint64_t epoch, uint64_t *next)
     return s.records;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    engine_dir_make();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
 static void segment_path(char out[128], uint64_t number)
 {
     snprintf(out, 128, "%s/log/%016llx.log", engine_dir, (unsigned long long)number);
@@ -358,7 +344,7 @@ static void test_past_the_page_cache(void **state)
     sys = &sys_real;
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, engine_dir_setup, engine_dir_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

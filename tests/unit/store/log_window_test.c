@@ -81,20 +81,6 @@ static err read_oldest(struct log *l, struct seen *s, char why[512])
     return e;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    engine_dir_make();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    engine_dir_remove();
-    return 0;
-}
-
 static void test_all_of_it(void **state)
 {
     (void)state;
@@ -155,7 +141,7 @@ static void test_rot(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, engine_dir_setup, engine_dir_teardown)
     const struct CMUnitTest tests[] = {T(test_all_of_it), T(test_small_ones_come_together), T(test_rot)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
