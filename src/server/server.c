@@ -339,7 +339,6 @@ static void be_ready(struct server *s)
         LOG_INFO("serving", LF_Z("url", s->endpoint[i]), LF_Z("backend", rt_backend_name(s->rt)));
     notify_send("READY=1\nSTATUS=serving");
     lifecycle_watchdog_start(s);
-    trim_start(s);
 }
 
 static void start_fiber(void *server)
@@ -386,6 +385,7 @@ int server_run(const struct config *c, const struct config_args *args)
 {
     struct server s = {.config = c, .args = args, .arena = arena_new(8u << 20)};
     if (!s.arena) return cannot_start(&s, "%s", err_name(ERR_NO_MEMORY)), SERVER_NO_START;
+    memory_setup();
     server_apply(&s, c);
     if (prepare(&s)) rt_run(s.rt);
     int code = s.exit_code;

@@ -52,10 +52,6 @@ struct server {
     struct rt_msg *watchdog_msg; /* one a loop */
     _Atomic unsigned watchdog_answers;
     int64_t watchdog_ns;
-    struct rt_timer trim_timer;
-    /* of the one worker at a time that trims */
-    _Atomic bool trimming;
-    size_t trimmed_to; /* resident bytes when last looked at, unless they have grown since; 0: not yet */
 };
 
 /* ---- server.c ---- */
@@ -67,8 +63,8 @@ void lifecycle_started(struct server *s); /* a signal may have come while the st
 void lifecycle_watchdog_start(struct server *s);
 void lifecycle_free(struct server *s); /* after the loops ended */
 
-/* ---- trim.c: memory goes back after a burst ---- */
-void trim_start(struct server *s);
+/* ---- memory.c: when freed memory goes back to the machine ---- */
+void memory_setup(void);
 
 /* ---- health.c: the paths that can never be a bucket's ---- */
 /* false: the path is not one of them. Else it was answered. Fiber context. */
