@@ -1,6 +1,7 @@
 /* After commits were lost: entries that say where others belong are made again, so that what came back can be
  * reached. A bucket whose name is lost gets one; so does an upload whose parts came back alone. An id of a
  * bucket that still has entries is not given out again. */
+#include "base/array.h"
 #include "base/bytes.h"
 #include "object/bucket_int.h"
 #include "object/upload_int.h"
@@ -24,17 +25,10 @@ struct mend {
 
 static void ids_add(struct ids *s, const struct vid *v)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 64;
-        struct vid *grown = cap <= IDS_MAX ? realloc(s->v, cap * sizeof *grown) : NULL;
-        if (!grown) {
-            s->e = ERR_NO_MEMORY;
-            return;
-        }
-        s->v = grown;
-        s->cap = cap;
-    }
-    s->v[s->n++] = *v;
+    if (array_grow(&s->v, &s->cap, s->n + 1, sizeof *s->v, IDS_MAX))
+        s->v[s->n++] = *v;
+    else
+        s->e = ERR_NO_MEMORY;
 }
 
 static int by_id(const void *a, const void *b)

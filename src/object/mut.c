@@ -2,6 +2,7 @@
  * commits; a conflict means that somebody was faster, so each round lets at least one through. Waiting
  * between rounds is short and random. */
 #include "object/internal.h"
+#include "base/array.h"
 #include "rt/rt.h"
 #include "sys/sys.h"
 
@@ -38,18 +39,12 @@ void mut_put(struct mut *m, const struct key *k, struct str value)
     if (value.p) idx_txn_put(m->t, key_str(k), value);
 }
 
-static int by_blob(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* What a transaction takes and gives of one blob is summed, so that a self-copy never lets go of its bytes.
  */
 static void add_refs(struct mut *m)
 {
     if (m->nrefs == 0) return;
-    qsort(m->refs, m->nrefs, sizeof *m->refs, by_blob);
+    qsort(m->refs, m->nrefs, sizeof *m->refs, array_by_u64);
     for (size_t i = 0; i < m->nrefs;) {
         uint64_t blob = m->refs[i].blob;
         int64_t sum = 0;

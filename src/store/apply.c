@@ -1,5 +1,6 @@
 /* Applying: what an operation of the log does to cells and view. The committer, replay and recovery all go
  * through here, so what a commit did and what its replay does cannot differ. One caller at a time. */
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/log.h"
@@ -33,15 +34,9 @@ void engine_free_places(void *engine, const struct blob_places *p)
 /* Takes over one pin of c. */
 static err hold(struct apply *a, struct cell *c)
 {
-    if (a->nheld == a->held_cap) {
-        size_t cap = a->held_cap ? 2 * a->held_cap : 64;
-        struct cell **grown = realloc(a->held, cap * sizeof *grown);
-        if (!grown) {
-            cells_unpin(a->e->cells, c);
-            return ERR_NO_MEMORY;
-        }
-        a->held = grown;
-        a->held_cap = cap;
+    if (!array_grow(&a->held, &a->held_cap, a->nheld + 1, sizeof *a->held, SIZE_MAX)) {
+        cells_unpin(a->e->cells, c);
+        return ERR_NO_MEMORY;
     }
     a->held[a->nheld++] = c;
     return ERR_OK;
@@ -65,13 +60,8 @@ static err note_file(struct apply *a, uint32_t file)
 {
     for (size_t i = 0; i < a->nfiles; i++)
         if (a->files[i] == file) return ERR_OK;
-    if (a->nfiles == a->files_cap) {
-        size_t cap = a->files_cap ? 2 * a->files_cap : 16;
-        uint32_t *grown = realloc(a->files, cap * sizeof *grown);
-        if (!grown) return ERR_NO_MEMORY;
-        a->files = grown;
-        a->files_cap = cap;
-    }
+    if (!array_grow(&a->files, &a->files_cap, a->nfiles + 1, sizeof *a->files, SIZE_MAX))
+        return ERR_NO_MEMORY;
     a->files[a->nfiles++] = file;
     return ERR_OK;
 }
@@ -88,17 +78,12 @@ static err live_add(struct apply *a, const struct extent_place *p, size_t n, boo
             r = ERR_CORRUPT;
             break;
         }
-        if (p[i].file >= e->nlive) {
-            size_t want = p[i].file + 64;
-            uint64_t *grown = realloc(e->live, want * sizeof *grown);
-            if (!grown) {
-                r = ERR_NO_MEMORY;
-                break;
-            }
-            memset(grown + e->nlive, 0, (want - e->nlive) * sizeof *grown);
-            e->live = grown;
-            e->nlive = want;
+        size_t had = e->nlive;
+        if (!array_grow(&e->live, &e->nlive, (size_t)p[i].file + 1, sizeof *e->live, FILES_MAX)) {
+            r = ERR_NO_MEMORY;
+            break;
         }
+        memset(e->live + had, 0, (e->nlive - had) * sizeof *e->live);
         uint64_t *live = &e->live[p[i].file];
         if (add)
             *live += p[i].disk_len;

@@ -1,5 +1,6 @@
 /* Reading the archive back, for recovery. */
 #include "store/archive_int.h"
+#include "base/array.h"
 #include "base/assert.h"
 #include "sys/sys.h"
 
@@ -23,19 +24,13 @@ static bool see(void *arg, const char *name)
     return true;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static err list_names(const char *dir, const char *suffix, struct names *out)
 {
     *out = (struct names){.suffix = suffix, .v = calloc(NAMES_MAX, sizeof *out->v)};
     if (!out->v) return ERR_NO_MEMORY;
     int rc = sys->list(dir, see, out);
     if (rc < 0 && rc != -ENOENT) return err_of_errno(-rc); /* no such folder: nothing was ever collected */
-    if (out->n) qsort(out->v, out->n, sizeof *out->v, ascending);
+    if (out->n) qsort(out->v, out->n, sizeof *out->v, array_by_u64);
     return ERR_OK;
 }
 

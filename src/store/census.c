@@ -1,4 +1,5 @@
 #include "store/census.h"
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "store/txn.h"
@@ -26,19 +27,6 @@ void census_free(struct census *c)
     *c = (struct census){0};
 }
 
-static bool grow(void *array, size_t *cap, size_t need, size_t size)
-{
-    if (need <= *cap) return true;
-    size_t to = *cap ? *cap : 1024;
-    while (to < need) to *= 2;
-    void **p = array;
-    void *grown = realloc(*p, to * size);
-    if (!grown) return false;
-    *p = grown;
-    *cap = to;
-    return true;
-}
-
 /* ---- the blob table ---- */
 
 struct table_scan {
@@ -54,8 +42,8 @@ static bool add_place(struct census *c, const struct extent_place *p, size_t blo
                  pages < (1u << 30) && p->file < LIVE_MAX;
     if (!sound) return false;
     size_t had = c->nlive;
-    if (!grow(&c->places, &c->places_cap, c->nplaces + 1, sizeof *c->places) ||
-        !grow(&c->live, &c->nlive, (size_t)p->file + 1, sizeof *c->live)) {
+    if (!array_grow(&c->places, &c->places_cap, c->nplaces + 1, sizeof *c->places, SIZE_MAX) ||
+        !array_grow(&c->live, &c->nlive, (size_t)p->file + 1, sizeof *c->live, LIVE_MAX)) {
         c->e = ERR_NO_MEMORY;
         return true;
     }
@@ -70,8 +58,9 @@ static bool add_place(struct census *c, const struct extent_place *p, size_t blo
 static bool add_blob(struct census *c, const struct blob_entry *b)
 {
     size_t i = c->nblobs, cap = c->blobs_cap, same = cap, third = cap;
-    if (i >= UINT32_MAX || !grow(&c->id, &cap, i + 1, sizeof *c->id) ||
-        !grow(&c->size, &same, i + 1, sizeof *c->size) || !grow(&c->refs, &third, i + 1, sizeof *c->refs)) {
+    if (!array_grow(&c->id, &cap, i + 1, sizeof *c->id, UINT32_MAX) ||
+        !array_grow(&c->size, &same, i + 1, sizeof *c->size, UINT32_MAX) ||
+        !array_grow(&c->refs, &third, i + 1, sizeof *c->refs, UINT32_MAX)) {
         c->e = ERR_NO_MEMORY;
         return true;
     }
@@ -187,7 +176,7 @@ static void see_ref(void *ctx, uint64_t blob, uint64_t min_size)
     size_t i = census_find(c, blob);
     if (i == SIZE_MAX) {
         s->w->missing(s->w->arg, s->key, blob);
-        if (!grow(&c->missing, &c->missing_cap, c->nmissing + 1, sizeof *c->missing))
+        if (!array_grow(&c->missing, &c->missing_cap, c->nmissing + 1, sizeof *c->missing, SIZE_MAX))
             c->e = ERR_NO_MEMORY;
         else
             c->missing[c->nmissing++] = blob;
@@ -221,12 +210,6 @@ static enum idx_step see_entry(void *arg, struct str key, struct str value, uint
     return s->c->e ? IDX_STOP : IDX_NEXT;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 err census_entries(struct census *c, struct view *v, const struct check_options *o,
                    const struct census_watch *w)
 {
@@ -237,7 +220,7 @@ err census_entries(struct census *c, struct view *v, const struct check_options 
     err e = view_scan(v, &r, true, see_entry, &s);
     if (!e) e = c->e;
     if (e || c->nmissing == 0) return e;
-    qsort(c->missing, c->nmissing, sizeof *c->missing, by_number);
+    qsort(c->missing, c->nmissing, sizeof *c->missing, array_by_u64);
     size_t n = 1;
     for (size_t i = 1; i < c->nmissing; i++)
         if (c->missing[i] != c->missing[n - 1]) c->missing[n++] = c->missing[i];
@@ -247,7 +230,7 @@ err census_entries(struct census *c, struct view *v, const struct check_options 
 
 bool census_is_missing(const struct census *c, uint64_t id)
 {
-    return c->nmissing && bsearch(&id, c->missing, c->nmissing, sizeof id, by_number) != NULL;
+    return c->nmissing && bsearch(&id, c->missing, c->nmissing, sizeof id, array_by_u64) != NULL;
 }
 
 bool census_counter_wrong(const struct memory_node *n, struct str have)

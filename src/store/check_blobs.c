@@ -1,4 +1,5 @@
 /* Each blob of the table: are its bytes where it says, and do as many entries refer to it as it counts? */
+#include "base/array.h"
 #include "base/bytes.h"
 #include "store/check_int.h"
 
@@ -15,27 +16,9 @@ struct blob_walk {
     size_t nbad, bad_cap;
 };
 
-static int by_file(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static err note_bad(struct blob_walk *w, uint64_t blob)
 {
-    if (w->nbad == w->bad_cap) {
-        size_t cap = w->bad_cap ? 2 * w->bad_cap : 64;
-        uint64_t *grown = realloc(w->bad, cap * sizeof *grown);
-        if (!grown) return ERR_NO_MEMORY;
-        w->bad = grown;
-        w->bad_cap = cap;
-    }
+    if (!array_grow(&w->bad, &w->bad_cap, w->nbad + 1, sizeof *w->bad, SIZE_MAX)) return ERR_NO_MEMORY;
     w->bad[w->nbad++] = blob;
     return ERR_OK;
 }
@@ -57,7 +40,7 @@ static err check_extents_of(struct blob_walk *w, const struct blob_entry *b)
         const struct extent_place *p = &b->places->v[i];
         const struct census_place *known = census_place_at(&w->c->census, p->file, p->offset);
         if (known && known->state == PLACE_SEEN) continue;
-        bool there = w->nfiles && bsearch(&p->file, w->files, w->nfiles, sizeof p->file, by_file);
+        bool there = w->nfiles && bsearch(&p->file, w->files, w->nfiles, sizeof p->file, array_by_u32);
         e = there ? look_again(w, p, b->id) : ERR_NOT_FOUND;
     }
     return e;
@@ -149,7 +132,7 @@ static void see_ref(void *ctx, uint64_t blob, uint64_t min_size)
     struct blob_walk *w = s->w;
     struct census_key text;
     (void)min_size;
-    if (bsearch(&blob, w->bad, w->nbad, sizeof blob, by_number))
+    if (bsearch(&blob, w->bad, w->nbad, sizeof blob, array_by_u64))
         check_finding(w->c, "entry %s: its bytes in blob %llx are missing or do not verify",
                       census_key_text(s->key, &text), (unsigned long long)blob);
 }

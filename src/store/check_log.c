@@ -1,5 +1,6 @@
 /* Archive and log: every frame and record verifies and decodes, and no commit is missing between them. */
 #include "store/check_int.h"
+#include "base/array.h"
 #include "store/history.h"
 
 struct log_walk_state {
@@ -27,22 +28,11 @@ static err on_entry(void *arg, struct str key, uint64_t seq, struct str value)
     return ERR_OK;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static err note_pending(struct check *c, const struct log_op *op)
 {
     for (size_t i = 0; i < op->nplaces; i++) {
-        if (c->npending == c->pending_cap) {
-            size_t cap = c->pending_cap ? 2 * c->pending_cap : 1024;
-            uint64_t *grown = realloc(c->pending, cap * sizeof *grown);
-            if (!grown) return ERR_NO_MEMORY;
-            c->pending = grown;
-            c->pending_cap = cap;
-        }
+        if (!array_grow(&c->pending, &c->pending_cap, c->npending + 1, sizeof *c->pending, SIZE_MAX))
+            return ERR_NO_MEMORY;
         c->pending[c->npending++] = (uint64_t)op->places[i].file << 32 | op->places[i].offset / LOG_ALIGN;
     }
     return ERR_OK;
@@ -110,6 +100,6 @@ err check_history(struct check *c)
     if (!e && c->unclean && log) e = log_replay(log, 0, pending_record, &s, why);
     log_close(log);
     arena_free(s.arena);
-    if (c->npending) qsort(c->pending, c->npending, sizeof *c->pending, by_number);
+    if (c->npending) qsort(c->pending, c->npending, sizeof *c->pending, array_by_u64);
     return e;
 }

@@ -1,5 +1,6 @@
 /* Extent files: what lies in them that no blob claims, and how much of each lives. */
 #include "store/check_int.h"
+#include "base/array.h"
 #include "base/assert.h"
 #include "sys/sys.h"
 
@@ -10,13 +11,7 @@
 static bool note_tail(struct check *c, uint32_t file)
 {
     if (c->ntails && c->tails[c->ntails - 1] == file) return true;
-    if (c->ntails == c->tails_cap) {
-        size_t cap = c->tails_cap ? 2 * c->tails_cap : 64;
-        uint32_t *grown = realloc(c->tails, cap * sizeof *grown);
-        if (!grown) return false;
-        c->tails = grown;
-        c->tails_cap = cap;
-    }
+    if (!array_grow(&c->tails, &c->tails_cap, c->ntails + 1, sizeof *c->tails, SIZE_MAX)) return false;
     c->tails[c->ntails++] = file;
     return true;
 }
@@ -26,23 +21,11 @@ static bool see_tail(void *arg, const struct extent_visit *v)
     return note_tail(arg, v->file);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static int by_file(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static bool freed_at_start(const struct check *c, const struct extent_place *p)
 {
     uint64_t at = (uint64_t)p->file << 32 | p->offset / PAGE;
-    if (c->npending && bsearch(&at, c->pending, c->npending, sizeof at, by_number)) return true;
-    return c->ntails && bsearch(&p->file, c->tails, c->ntails, sizeof p->file, by_file);
+    if (c->npending && bsearch(&at, c->pending, c->npending, sizeof at, array_by_u64)) return true;
+    return c->ntails && bsearch(&p->file, c->tails, c->ntails, sizeof p->file, array_by_u32);
 }
 
 /* ---- what lies in the files ---- */
@@ -135,7 +118,7 @@ static err check_live(struct check *c)
 err check_space(struct check *c)
 {
     err e = c->unclean ? extents_scan(c->e->extents, true, see_tail, NULL, c) : ERR_OK;
-    if (c->ntails) qsort(c->tails, c->ntails, sizeof *c->tails, by_file);
+    if (c->ntails) qsort(c->tails, c->ntails, sizeof *c->tails, array_by_u32);
     check_overlaps(c);
     if (!e) e = extents_scan(c->e->extents, false, see_extent, see_junk, c);
     return e ? e : check_live(c);

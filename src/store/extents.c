@@ -1,5 +1,6 @@
 /* Opening and closing, buffers, counts. */
 #include "store/extents_impl.h"
+#include "base/array.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -39,24 +40,12 @@ static bool on_name(void *arg, const char *name)
     if (!str_ends(s, STR(".ext")) || s.n < 12 || !str_to_u64(str_slice(s, 0, s.n - 4), &number) ||
         number == 0 || number >= UINT32_MAX)
         return true;
-    if (ns->n == ns->cap) {
-        size_t cap = ns->cap ? ns->cap * 2 : 64;
-        uint32_t *v = realloc(ns->v, cap * sizeof *v);
-        if (!v) {
-            ns->no_memory = true;
-            return false;
-        }
-        ns->v = v;
-        ns->cap = cap;
+    if (!array_grow(&ns->v, &ns->cap, ns->n + 1, sizeof *ns->v, SIZE_MAX)) {
+        ns->no_memory = true;
+        return false;
     }
     ns->v[ns->n++] = (uint32_t)number;
     return true;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 /* A file that a crash left before its header was durable holds nothing that was ever acknowledged. */
@@ -123,7 +112,7 @@ static err open_all(struct extents *x, char why[512])
     if (!e && rc < 0) e = err_of_errno(-rc);
     if (!e && ns.no_memory) e = ERR_NO_MEMORY;
     if (e) snprintf(why, 512, "cannot read directory %s: %.*s", x->dir, STR_FMT(err_message(e)));
-    if (ns.n) qsort(ns.v, ns.n, sizeof *ns.v, by_number);
+    if (ns.n) qsort(ns.v, ns.n, sizeof *ns.v, array_by_u32);
     for (size_t i = 0; i < ns.n && !e; i++) e = open_file(x, ns.v[i], why);
     free(ns.v);
     if (!e && !x->read_only) adopt(x);

@@ -1,5 +1,6 @@
 /* The table of files, and the header of one. */
 #include "store/extents_impl.h"
+#include "base/array.h"
 
 /* ---- the table ---- */
 
@@ -64,16 +65,7 @@ err ext_file_add(struct extents *x, uint32_t number, struct ext_file **out)
     rt_cond_init(&f->flush_cond);
     list_init(&f->lru);
     rt_mutex_lock(&x->mu);
-    bool room = x->nfiles < x->files_cap;
-    if (!room) {
-        size_t cap = x->files_cap ? x->files_cap * 2 : 64;
-        struct ext_file **v = realloc(x->files, cap * sizeof *v);
-        if (v) {
-            x->files = v;
-            x->files_cap = cap;
-            room = true;
-        }
-    }
+    bool room = array_grow(&x->files, &x->files_cap, x->nfiles + 1, sizeof *x->files, SIZE_MAX);
     if (room) {
         size_t i = find(x, number);
         memmove(x->files + i + 1, x->files + i, (x->nfiles - i) * sizeof *x->files);

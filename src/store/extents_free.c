@@ -1,6 +1,7 @@
 /* Freeing: ranges wait in a queue, a fiber that lives while there are any sorts, merges and punches them, at
  * most half of the time, so that requests keep the disk. */
 #include "store/extents_impl.h"
+#include "base/array.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -212,13 +213,7 @@ static void wake_puncher(struct extents *x)
 /* mu held. */
 static bool push(struct extents *x, const struct ext_free *r)
 {
-    if (x->nqueue == x->queue_cap) {
-        size_t cap = x->queue_cap ? x->queue_cap * 2 : 64;
-        struct ext_free *v = realloc(x->queue, cap * sizeof *v);
-        if (!v) return false;
-        x->queue = v;
-        x->queue_cap = cap;
-    }
+    if (!array_grow(&x->queue, &x->queue_cap, x->nqueue + 1, sizeof *x->queue, SIZE_MAX)) return false;
     x->queue[x->nqueue++] = *r;
     return true;
 }

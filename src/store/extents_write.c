@@ -3,6 +3,7 @@
  * the first write takes a place in a file and puts an open head before the data, seal writes the rest and
  * then the head anew, sealed. */
 #include "store/extents_impl.h"
+#include "base/array.h"
 
 /* An open extent: place taken, not all written. */
 struct open_extent {
@@ -99,13 +100,7 @@ err extent_writer_new(struct extents *x, uint64_t blob_id, int64_t size_hint, st
 
 static err add_sum(struct extent_writer *w, const void *p, size_t n)
 {
-    if (w->nsums == w->sums_cap) {
-        size_t cap = w->sums_cap ? w->sums_cap * 2 : 64;
-        uint64_t *v = realloc(w->sums, cap * sizeof *v);
-        if (!v) return ERR_NO_MEMORY;
-        w->sums = v;
-        w->sums_cap = cap;
-    }
+    if (!array_grow(&w->sums, &w->sums_cap, w->nsums + 1, sizeof *w->sums, SIZE_MAX)) return ERR_NO_MEMORY;
     w->sums[w->nsums] = ext_block_hash(w->blob_id, (uint32_t)w->nplaces, w->nsums, p, n);
     w->nsums++;
     return ERR_OK;
@@ -223,15 +218,11 @@ static err flush_buffer(struct extent_writer *w)
 
 static bool add_place(struct extent_writer *w, const struct ext_head *h)
 {
-    if (w->nplaces == w->places_cap) {
-        size_t cap = w->places_cap ? w->places_cap * 2 : 1;
-        struct extent_place *p = realloc(w->places, cap * sizeof *p);
-        if (p) w->places = p;
-        struct ext_file **f = realloc(w->files, cap * sizeof *f);
-        if (f) w->files = f;
-        if (!p || !f) return false;
-        w->places_cap = cap;
-    }
+    size_t cap = w->places_cap, same = cap;
+    if (!array_grow(&w->places, &cap, w->nplaces + 1, sizeof *w->places, SIZE_MAX) ||
+        !array_grow(&w->files, &same, w->nplaces + 1, sizeof *w->files, SIZE_MAX))
+        return false;
+    w->places_cap = cap;
     w->places[w->nplaces] = (struct extent_place){h->file, 0, h->offset, h->disk_len, h->data_len};
     w->files[w->nplaces++] = w->ext.f;
     return true;

@@ -1,4 +1,5 @@
 #include "store/living.h"
+#include "base/array.h"
 #include "base/bytes.h"
 #include "store/cells.h"
 
@@ -6,21 +7,9 @@
 
 err living_ask(struct living *l, uint64_t blob)
 {
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 1024;
-        uint64_t *v = realloc(l->ids, cap * sizeof *v);
-        if (!v) return ERR_NO_MEMORY;
-        l->ids = v;
-        l->cap = cap;
-    }
+    if (!array_grow(&l->ids, &l->cap, l->n + 1, sizeof *l->ids, SIZE_MAX)) return ERR_NO_MEMORY;
     l->ids[l->n++] = blob;
     return ERR_OK;
-}
-
-static int by_id(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
 }
 
 /* ids[0, found) live, ids[next, n) are not decided yet. */
@@ -50,7 +39,7 @@ static enum idx_step entry(void *arg, struct str key, struct str value, uint64_t
 err living_find(struct living *l, struct view *v)
 {
     if (l->n == 0) return ERR_OK;
-    qsort(l->ids, l->n, sizeof *l->ids, by_id);
+    qsort(l->ids, l->n, sizeof *l->ids, array_by_u64);
     char lo[INNER_KEY_MAX], hi[INNER_KEY_MAX];
     struct idx_range r = {inner_key(lo, INNER_BLOB, l->ids[0]),
                           inner_key(hi, INNER_BLOB, l->ids[l->n - 1] + 1), false};
@@ -62,7 +51,7 @@ err living_find(struct living *l, struct view *v)
 
 bool living_has(const struct living *l, uint64_t blob)
 {
-    return l->n && bsearch(&blob, l->ids, l->n, sizeof *l->ids, by_id);
+    return l->n && bsearch(&blob, l->ids, l->n, sizeof *l->ids, array_by_u64);
 }
 
 void living_clear(struct living *l)

@@ -1,5 +1,6 @@
 /* Segment files of the log: made, found, begun, retired. */
 #include "store/log_int.h"
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "rt/rt.h"
@@ -139,22 +140,11 @@ void log_prepare_next(struct log *l)
 
 static err table_add(struct log *l, struct log_segment *s)
 {
-    err e = ERR_OK;
     rt_latch_lock(&l->lock);
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 16;
-        struct log_segment **grown =
-            cap <= LOG_SEGMENTS_MAX ? realloc(l->segments, cap * sizeof(void *)) : NULL;
-        if (grown) {
-            l->segments = grown;
-            l->cap = cap;
-        } else {
-            e = ERR_NO_MEMORY;
-        }
-    }
-    if (!e) l->segments[l->n++] = s;
+    bool room = array_grow(&l->segments, &l->cap, l->n + 1, sizeof *l->segments, LOG_SEGMENTS_MAX);
+    if (room) l->segments[l->n++] = s;
     rt_latch_unlock(&l->lock);
-    return e;
+    return room ? ERR_OK : ERR_NO_MEMORY;
 }
 
 /* The header is durable before the file gets its number, so a numbered file always has one. */
@@ -272,12 +262,6 @@ static bool see_name(void *arg, const char *name)
     return true;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static err load_one(struct log *l, uint64_t number, char why[512])
 {
     char path[LOG_PATH_MAX];
@@ -320,7 +304,7 @@ err log_segments_load(struct log *l, char why[512])
     int rc = sys->list(l->dir, see_name, f);
     err e = rc < 0 ? err_of_errno(-rc) : f->too_many ? ERR_CORRUPT : ERR_OK;
     if (e) snprintf(why, 512, "the log folder %.400s cannot be read: %s", l->dir, err_name(e));
-    qsort(f->numbers, f->n, sizeof f->numbers[0], by_number);
+    qsort(f->numbers, f->n, sizeof f->numbers[0], array_by_u64);
     for (size_t i = 0; i < f->n && !e; i++) {
         if (i > 0 && f->numbers[i] != f->numbers[i - 1] + 1) {
             l->damage++;

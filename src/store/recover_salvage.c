@@ -9,6 +9,7 @@
  *
  * Memory: 8 bytes for each publication and deletion in archive and log, 80 bytes and its owner bytes for each
  * extent that no blob claims. */
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "store/recover_int.h"
@@ -37,17 +38,10 @@ struct salvage {
 
 static void note_named(struct salvage *s, uint64_t blob)
 {
-    if (s->nnamed == s->named_cap) {
-        size_t cap = s->named_cap ? 2 * s->named_cap : 4096;
-        uint64_t *grown = realloc(s->named, cap * sizeof *grown);
-        if (!grown) {
-            s->e = ERR_NO_MEMORY;
-            return;
-        }
-        s->named = grown;
-        s->named_cap = cap;
-    }
-    s->named[s->nnamed++] = blob;
+    if (array_grow(&s->named, &s->named_cap, s->nnamed + 1, sizeof *s->named, SIZE_MAX))
+        s->named[s->nnamed++] = blob;
+    else
+        s->e = ERR_NO_MEMORY;
 }
 
 static err named_op(void *arg, uint64_t seq, struct log_op *op)
@@ -85,25 +79,19 @@ static void no_damage(void *arg, const char *line)
     (void)arg, (void)line;
 }
 
-static int by_number(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static err read_named(struct salvage *s, char why[512])
 {
     struct recover *r = s->r;
     const struct history_reader h = {no_entry, named_record, no_gap, no_damage, s};
     uint64_t last;
     err e = history_read(r->o->dir, r->e->super.store_id, r->log, 0, &h, &last, why);
-    if (s->nnamed) qsort(s->named, s->nnamed, sizeof *s->named, by_number);
+    if (s->nnamed) qsort(s->named, s->nnamed, sizeof *s->named, array_by_u64);
     return e;
 }
 
 static bool is_named(const struct salvage *s, uint64_t blob)
 {
-    return s->nnamed && bsearch(&blob, s->named, s->nnamed, sizeof blob, by_number) != NULL;
+    return s->nnamed && bsearch(&blob, s->named, s->nnamed, sizeof blob, array_by_u64) != NULL;
 }
 
 /* ---- stray extents ---- */
@@ -113,15 +101,9 @@ static bool see_extent(void *arg, const struct extent_visit *v)
     struct salvage *s = arg;
     recover_progress(s->r, "read extents", v->file, "files");
     if (v->open || census_find(&s->census, v->blob_id) != SIZE_MAX) return true;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 1024;
-        struct stray *grown = realloc(s->v, cap * sizeof *grown);
-        if (!grown) {
-            s->e = ERR_NO_MEMORY;
-            return false;
-        }
-        s->v = grown;
-        s->cap = cap;
+    if (!array_grow(&s->v, &s->cap, s->n + 1, sizeof *s->v, SIZE_MAX)) {
+        s->e = ERR_NO_MEMORY;
+        return false;
     }
     s->v[s->n++] = (struct stray){.blob = v->blob_id,
                                   .blob_off = v->blob_off,

@@ -1,5 +1,6 @@
 /* Replay: at opening, the log's commits that the view does not have are applied again, and what was being
  * freed when the process ended is freed again. */
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "store/engine_int.h"
@@ -77,17 +78,12 @@ static enum idx_step live_entry(void *arg, struct str key, struct str value, uin
     if (key.n != 17 || value.n != 8) return IDX_NEXT;
     uint64_t file = get_be64(key.p + 9);
     if (file > UINT32_MAX) return IDX_NEXT;
-    if (file >= e->nlive) {
-        size_t want = (size_t)file + 64;
-        uint64_t *grown = realloc(e->live, want * sizeof *grown);
-        if (!grown) { /* no count is not a count of nothing */
-            l->e = ERR_NO_MEMORY;
-            return IDX_STOP;
-        }
-        memset(grown + e->nlive, 0, (want - e->nlive) * sizeof *grown);
-        e->live = grown;
-        e->nlive = want;
+    size_t had = e->nlive;
+    if (!array_grow(&e->live, &e->nlive, file + 1, sizeof *e->live, (size_t)UINT32_MAX + 1)) {
+        l->e = ERR_NO_MEMORY; /* no count is not a count of nothing */
+        return IDX_STOP;
     }
+    memset(e->live + had, 0, (e->nlive - had) * sizeof *e->live);
     e->live[file] = get_le64(value.p);
     return IDX_NEXT;
 }
