@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "sys/sys.h"
 
-#define WINDOW ((size_t)4 << 20)
+#define WINDOW ((size_t)512 << 10) /* a record may be longer */
 
 struct window {
     const struct log_segment *s;
